@@ -1,0 +1,236 @@
+"""What the pipeline speaks about. Frozen; a type that took a check to make is a proof that it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Self, TypeAlias
+
+from ble_ota.errors import TrustError
+
+IMAGE_MAX_BYTES = 100_000_000  # the Developer Center takes files up to 100 MB (its OTA page 01)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Something that must not be shown: only `reveal` gives it."""
+
+    _text: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """The secret itself, for the one line that needs it."""
+        return self._text
+
+    def __str__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device as it says it is; None where its protocol has no way to ask."""
+
+    address: str
+    name: str
+    product_key: str
+    device_key: str
+    versions: Mapping[str, str]
+    """Component number to running version; "" is the module's own firmware where no number is known."""
+    rssi_dbm: int | None = None
+    battery_percent: int | None = None
+    free_bytes: int | None = None
+
+    def running(self, component: Component) -> str | None:
+        """The version of `component` that runs now, or None when nobody says."""
+        if component.no in self.versions:
+            return self.versions[component.no]
+        return self.versions.get("") if component.kind is ComponentKind.MODULE else None
+
+
+class Algorithm(Enum):
+    """Digests a plan may carry, in the order of trust."""
+
+    SHA256 = "sha256"
+    MD5 = "md5"
+    CRC32 = "crc32"
+
+    def hex(self, content: bytes) -> str:
+        """The digest of `content`, lower-case hexadecimal."""
+        if self is Algorithm.CRC32:
+            return f"{zlib.crc32(content):08x}"
+        return hashlib.new(self.value, content, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a file's content must hash to."""
+
+    algorithm: Algorithm
+    hex: str  # lower case
+
+    def __str__(self) -> str:
+        return f"{self.algorithm.value}:{self.hex}"
+
+
+class ComponentKind(Enum):
+    """Where a component lives (`componentType`, `comType`)."""
+
+    MODULE = 0
+    MCU = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file of a plan."""
+
+    url: str = field(repr=False)  # may be signed, and is a secret then
+    size_bytes: int
+    digests: tuple[Digest, ...]
+    sort: int = 0
+    name: str = ""
+    """What the server calls it: for people only, never a path."""
+
+    def digest(self, algorithm: Algorithm) -> Digest | None:
+        """The digest by `algorithm`, where the plan has it."""
+        return next((d for d in self.digests if d.algorithm is algorithm), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part of a device that has a version of its own."""
+
+    no: str
+    kind: ComponentKind
+    target_version: str
+    source_version: str
+    files: tuple[PlannedFile, ...]
+    """In the order they are sent."""
+    delta: bool = False
+    notes: str = ""
+    sort: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """All its files together."""
+        return sum(f.size_bytes for f in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the device must have before it may be updated; None where the plan asks for nothing."""
+
+    battery_percent: int | None = None
+    rssi_dbm: int | None = None
+    free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPlan:
+    """An upgrade plan as the Developer Center (or `flash`) gave it, not yet decided on."""
+
+    id: str
+    product_key: str
+    device_key: str
+    components: tuple[Component, ...]
+    """In the order they are installed."""
+    conditions: Conditions = field(default_factory=Conditions)
+    ends_at_s: float | None = None
+    """Unix time after which the plan is over, where it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be done; `planning.decide` makes it."""
+
+    device: DeviceInfo
+    fetched: FetchPlan
+    components: tuple[Component, ...]
+    """Those to install, in order."""
+    doubts: tuple[str, ...] = ()
+    """What a person should know before agreeing."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpToDate:
+    """Nothing to do, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Policy forbids it, and why."""
+
+    why: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The user said no."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """Someone agreed to `plan`. Made by a consent, and by nothing else."""
+
+    plan: Plan
+    by: str
+
+
+Consent: TypeAlias = Callable[[Plan], Awaitable[Approved | None]]
+"""Shows a plan and gives the word: Approved, or None for no."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedImage:
+    """Bytes known to be `file`; only `check` makes one. What was hashed is what is sent."""
+
+    file: PlannedFile
+    content: bytes = field(repr=False)
+    sha256: str
+
+    @classmethod
+    def check(cls, file: PlannedFile, content: bytes) -> Self:
+        """Compare size and every digest the plan carries.
+
+        Raises:
+            TrustError: One of them differs, or there is none to compare with.
+        """
+        if len(content) != file.size_bytes:
+            msg = f"the file has {len(content)} bytes where the plan says {file.size_bytes}"
+            raise TrustError(msg)
+        if not file.digests:
+            msg = "the plan has no digest for this file, so nothing proves what it is"
+            raise TrustError(msg)
+        for digest in file.digests:
+            if (found := digest.algorithm.hex(content)) != digest.hex:
+                msg = f"the file is {digest.algorithm.value}:{found} where the plan says {digest}"
+                raise TrustError(msg)
+        return cls(file, content, Algorithm.SHA256.hex(content))
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """One component, proven to run after the device's reboot."""
+
+    component: Component
+    version_before: str | None
+    version: str
+    proof: str
+    """Where the version was read: "device", "device-information" or "developer-center"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Every component of the plan runs."""
+
+    plan: Plan
+    installed: tuple[Installed, ...]
+
+
+Outcome: TypeAlias = Done | Declined | UpToDate | Blocked

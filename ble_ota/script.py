@@ -1,0 +1,116 @@
+"""A protocol is a script: a generator that yields steps and is sent replies.
+
+It owns no socket, no clock and no task. It says what it wants done next, and whoever performs it (`perform.py`,
+or a test) answers with what came of it and how long that took. A suspended generator *is* the state::
+
+    def version(char: int) -> Script[str]:
+        value = yield from read(char)
+        return value.decode()
+
+Thrown in at a step instead of a reply: `LinkLostError`, `AttRefusedError`, `StopAsked`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Ask for indications or notifications of a characteristic."""
+
+    char: int
+    """Attribute handle of the characteristic, as in `link.Characteristic`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read a characteristic. The reply's value is `bytes`."""
+
+    char: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write one value, at most `link.Characteristic.max_write` bytes."""
+
+    char: int
+    data: bytes
+    ack: bool
+    """True: ATT write request, done when the device has answered. False: write command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait for what the device says by itself.
+
+    The reply's value is a `Notified`, or None when nothing came. `within_s` 0 asks what has come already.
+    """
+
+    chars: tuple[int, ...]
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Tell whoever watches: so many bytes are with the device, by its own word."""
+
+    done: int  # bytes
+    total: int  # bytes
+    resent: int = 0  # bytes sent more than once so far
+
+
+Step: TypeAlias = Subscribe | Read | Write | Await | Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """One indication or notification."""
+
+    char: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a step."""
+
+    value: Notified | bytes | None
+    waited_s: float
+    """How long the step took, in seconds; a script's only clock."""
+
+
+Script: TypeAlias = Generator[Step, Reply, T]
+
+
+def subscribe(char: int) -> Script[None]:
+    """Ask for what `char` says by itself."""
+    yield Subscribe(char)
+
+
+def read(char: int) -> Script[bytes]:
+    """Read `char`."""
+    reply = yield Read(char)
+    if not isinstance(reply.value, bytes):
+        msg = f"a Read was answered with {reply.value!r}"
+        raise TypeError(msg)
+    return reply.value
+
+
+def notified(*chars: int, within_s: float) -> Script[tuple[Notified | None, float]]:
+    """Wait for the next word of `chars`; give it, or None, with the seconds waited."""
+    reply = yield Await(chars, within_s)
+    if isinstance(reply.value, bytes):
+        msg = "an Await was answered with the bytes of a Read"
+        raise TypeError(msg)
+    return reply.value, reply.waited_s
+
+
+def write_whole(char: int, data: bytes, *, max_write: int) -> Script[None]:
+    """Write `data` by write requests of at most `max_write` bytes, in order."""
+    for at in range(0, len(data), max_write):
+        yield Write(char, data[at : at + max_write], ack=True)
