@@ -146,6 +146,7 @@ class TransferProgress(Event):
     bytes: int
     total: int
     rate_bps: int  # bytes per second
+    resent: int = 0  # bytes of the present file that went more than once
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -81,7 +81,7 @@ class Link(Protocol):
 class Radio(Protocol):
     """What finds devices and connects to them."""
 
-    def scan(self, *, within_s: float) -> AsyncIterator[Advert]:
+    def scan(self, *, within_s: float) -> AsyncGenerator[Advert, None]:
         """Sightings as they come, for `within_s` seconds; the same device may come again.
 
         Raises:

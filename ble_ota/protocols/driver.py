@@ -39,14 +39,6 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
-    """Where an earlier attempt stopped. The device is the truth; this is only a guess worth trying."""
-
-    offset: int  # bytes the device had acknowledged
-    age_s: float  # since that acknowledgement
-
-
-@dataclass(frozen=True, slots=True)
 class Driver(Generic[S]):
     """How one protocol is spoken."""
 
@@ -57,11 +49,9 @@ class Driver(Generic[S]):
     """Log in. Raises `MalformedError` on a link that lacks the protocol's characteristics, `LoginFailedError`."""
     identify: Callable[[S], Script[Versions]]
     """Ask what runs."""
-    upload: Callable[[S, Component, VerifiedImage, Hint | None], Script[None]]
+    upload: Callable[[S, Component, VerifiedImage], Script[None]]
     """Send one file; returns when the device says it has it all and finds it good."""
     activate: Callable[[S], Script[None]]
     """Let the device reboot. A `LinkLostError` in here is the reboot itself."""
     same: Callable[[Advert, Advert], bool]
     """Whether the second sighting, after a reboot, is the device of the first."""
-    resumes: bool
-    """Whether `upload` can make use of a hint."""

@@ -1,0 +1,220 @@
+"""The table of commands. Nothing heavy is imported here: `--help` is asked for more often than anything else."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ble_ota import __version__
+from ble_ota.cli.common import Common, command
+
+app = typer.Typer(
+    name="ble-ota",
+    help="Update the firmware of Bluetooth LE devices from Quectel's Developer Center.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+virtual_app = typer.Typer(
+    rich_markup_mode=None, help="Parts of a virtual world, each as a process.", no_args_is_help=True
+)
+app.add_typer(virtual_app, name="virtual")
+
+Radio = Annotated[str | None, typer.Option(metavar="bleak|bumble:TRANSPORT|virtual:DIR", help="What to reach it by.")]
+Cloud = Annotated[str | None, typer.Option(metavar="cn|eu|us|URL", help="Which Developer Center.")]
+Device = Annotated[str | None, typer.Argument(metavar="DEVICE", help="Address, name, or PRODUCT_KEY/DEVICE_KEY.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the plan without being asked.")]
+Down = Annotated[bool, typer.Option("--allow-downgrade", help="Also go to a version that is lower.")]
+World = Annotated[Path | None, typer.Option(metavar="DIR", help="The world's folder; the built-in one if left out.")]
+
+SHOWN_VERSIONS = ("bleak", "bumble", "httpx", "pydantic", "typer")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        found = [f"{name} {_of(name)}" for name in SHOWN_VERSIONS]
+        typer.echo(f"ble-ota {__version__} (Python {platform.python_version()}, {', '.join(found)})")
+        raise typer.Exit
+
+
+def _of(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the versions that matter.")
+    ] = False,
+) -> None:
+    pass
+
+
+@command(app, "demo")
+async def demo(
+    common: Common,
+    size: Annotated[int, typer.Option(min=1, max=100_000_000, help="Bytes of the firmware.")] = 65536,
+    devices: Annotated[int, typer.Option(min=1, max=99, help="How many devices.")] = 1,
+) -> int:
+    """Show the whole job on this machine alone.
+
+    A virtual Developer Center, a virtual device, and the real pipeline between them.
+    """
+    from ble_ota.cli.demo import demo as job
+
+    return await job(common, size=size, devices=devices)
+
+
+@command(app, "scan")
+async def scan(
+    common: Common,
+    radio: Radio = None,
+    timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds to listen.")] = 5.0,
+) -> int:
+    """List the devices near."""
+    from ble_ota.cli.scan import scan as job
+
+    return await job(common, common.settings(radio=radio), timeout)
+
+
+@command(app, "login")
+async def login(common: Common, cloud: Cloud = None) -> int:
+    """Log in to the Developer Center.
+
+    The session is kept in the system keyring, or in a file that only you can read where there is none.
+    """
+    from ble_ota.cli.account import login as job
+
+    return await job(common, common.settings(cloud=cloud))
+
+
+@command(app, "logout")
+async def logout(common: Common, cloud: Cloud = None) -> int:
+    """End the session and forget it."""
+    from ble_ota.cli.account import logout as job
+
+    return await job(common, common.settings(cloud=cloud))
+
+
+@command(app, "whoami")
+async def whoami(common: Common, cloud: Cloud = None) -> int:
+    """Show whose session it is."""
+    from ble_ota.cli.account import whoami as job
+
+    return await job(common, common.settings(cloud=cloud))
+
+
+@command(app, "plan")
+async def plan(
+    common: Common, device: Device = None, cloud: Cloud = None, radio: Radio = None, allow_downgrade: Down = False
+) -> int:
+    """Show the upgrade plan of a device.
+
+    With what would be decided, and why. A device named PRODUCT_KEY/DEVICE_KEY needs no radio.
+    """
+    from ble_ota.cli.plan import plan as job
+
+    return await job(common, common.settings(cloud=cloud, radio=radio), device, allow_downgrade=allow_downgrade)
+
+
+@command(app, "update")
+async def update(
+    common: Common,
+    device: Device = None,
+    yes: Yes = False,
+    allow_downgrade: Down = False,
+    cloud: Cloud = None,
+    radio: Radio = None,
+) -> int:
+    """Bring one device up to date.
+
+    Plan, consent, download, verification, transfer, reboot, proof, report.
+    """
+    from ble_ota.cli.update import update as job
+
+    flags = {"cloud": cloud, "radio": radio}
+    return await job(common, device, flags=flags, yes=yes, allow_downgrade=allow_downgrade)
+
+
+@command(app, "flash")
+async def flash(
+    common: Common,
+    file: Annotated[Path, typer.Argument(help="The firmware file.")],
+    device: Device = None,
+    to: Annotated[str | None, typer.Option(metavar="VERSION", help="The version the file brings.")] = None,
+    reinstall: Annotated[bool, typer.Option("--reinstall", help="Also when the device runs it already.")] = False,
+    protocol: Annotated[str | None, typer.Option(metavar="NAME", help="Speak this protocol.")] = None,
+    yes: Yes = False,
+    allow_downgrade: Down = False,
+    radio: Radio = None,
+) -> int:
+    """Bring a local file onto a device, with no cloud."""
+    from ble_ota.cli.flash import Wish
+    from ble_ota.cli.flash import flash as job
+
+    return await job(
+        common,
+        Wish(file, device, to, reinstall, protocol, yes, allow_downgrade),
+        flags={"radio": radio},
+    )
+
+
+@command(app, "inspect")
+async def inspect(common: Common, file: Annotated[Path, typer.Argument(help="The firmware file.")]) -> int:
+    """Tell what a firmware file is."""
+    from ble_ota.cli.inspect import inspect as job
+
+    return await job(common, file)
+
+
+@command(app, "doctor")
+async def doctor(common: Common, cloud: Cloud = None, radio: Radio = None) -> int:
+    """Check this machine and the settings."""
+    from ble_ota.cli.doctor import doctor as job
+
+    return await job(common, common.settings(cloud=cloud, radio=radio))
+
+
+@command(virtual_app, "cloud", group="virtual")
+async def virtual_cloud(
+    common: Common,
+    world: World = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+) -> int:
+    """Run the virtual Developer Center."""
+    from ble_ota.cli.virtual import cloud as job
+
+    return await job(common, common.settings(), world, port)
+
+
+@command(virtual_app, "radio", group="virtual")
+async def virtual_radio(
+    common: Common,
+    clients: Annotated[int, typer.Option(min=2, max=64, help="How many controllers, each on a port.")] = 2,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The first port; 0 takes free ones.")] = 0,
+) -> int:
+    """Run the controllers of a virtual air, each behind a TCP port that speaks HCI."""
+    from ble_ota.cli.virtual import radio as job
+
+    return await job(common, clients, port)
+
+
+@command(virtual_app, "device", group="virtual")
+async def virtual_device(
+    common: Common,
+    radio: Annotated[str, typer.Option(metavar="bumble:TRANSPORT", help="The controller it lives on.")],
+    world: World = None,
+    device_key: Annotated[str | None, typer.Option(metavar="KEY", help="Which; the first if left out.")] = None,
+) -> int:
+    """Run one virtual device of a world."""
+    from ble_ota.cli.virtual import device as job
+
+    return await job(common, common.settings(), radio, world, device_key)

@@ -1,0 +1,129 @@
+"""`ble-ota flash`: the main path from a local file, with no cloud."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from ble_ota.cli import ask
+from ble_ota.cli.common import Common
+from ble_ota.cli.doors import verify
+from ble_ota.cli.inspect import read_file
+from ble_ota.cli.run import Run
+from ble_ota.cli.session import device_name, secret
+from ble_ota.cli.update import patience_of, policy_of
+from ble_ota.cli.wiring import drivers_of, radio_of, vault_of
+from ble_ota.errors import UsageError
+from ble_ota.events import Emit
+from ble_ota.images import describe as describe_image
+from ble_ota.install import Installer
+from ble_ota.model import (
+    Algorithm,
+    Component,
+    ComponentKind,
+    DeviceInfo,
+    Digest,
+    FetchPlan,
+    Outcome,
+    PlannedFile,
+    VerifiedImage,
+)
+from ble_ota.planning import decide
+from ble_ota.protocols import AnyDriver
+from ble_ota.target import Target, Wanted, describe, find, look
+from ble_ota.text import clean
+from ble_ota.update import update as main_path
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line says."""
+
+    file: Path
+    device: str | None
+    to: str | None
+    reinstall: bool
+    protocol: str | None
+    yes: bool
+    allow_downgrade: bool
+
+
+async def flash(common: Common, wish: Wish, *, flags: Mapping[str, object]) -> int:
+    """Run `ble-ota flash`."""
+    run = Run(common, "flash", wish.device or "")
+
+    async def job() -> Outcome:
+        settings = common.settings(**flags)
+        run.limit(settings.deadline_s)
+        content = await asyncio.to_thread(read_file, wish.file)
+        version = _version(common, wish, content)
+        policy = policy_of(
+            settings, allow_downgrade=wish.allow_downgrade, attended=not wish.yes, reinstall=wish.reinstall
+        )
+        async with radio_of(settings) as radio:
+            drivers = _drivers(drivers_of(settings), wish.protocol)
+            wanted = Wanted.parse(wish.device or "")
+            target = _named(await find(radio, drivers, wanted, within_s=settings.scan_s), wanted)
+            run.device = f"{target.product_key}/{target.device_key}"
+            kept = vault_of(settings).get(device_name(target.product_key, target.device_key))
+            login = secret(settings.device_secret) or kept
+            device = describe(target, await look(target, radio, login, emit=run.emit, purpose="identify"))
+            installer = Installer(target, device, radio, login, run.emit, patience_of(settings))
+            return await main_path(
+                device,
+                fetch_plan=partial(_plan, wish.file, content, version),
+                decide=partial(decide, policy=policy, now_s=time.time()),
+                consent=ask.consent(common, yes=wish.yes),
+                report=_no_report,
+                fetch=partial(_fetch, content, run.emit),
+                install=installer.install,
+                emit=run.emit,
+            )
+
+    return await run.tell(job)
+
+
+def _version(common: Common, wish: Wish, content: bytes) -> str:
+    """What the file brings: by its own word, by `--to`, or by asking."""
+    version = describe_image(content).version or wish.to or ""
+    version = version or common.ask(f"Version that {wish.file.name} brings", flag="--to VERSION")
+    if clean(version) != version or not version.strip() or len(version) > 64:
+        msg = "a version has 1 to 64 visible characters"
+        raise UsageError(msg)
+    return version
+
+
+def _drivers(table: Mapping[str, AnyDriver], name: str | None) -> list[AnyDriver]:
+    if name is None:
+        return list(table.values())
+    if name not in table:
+        msg = f"there is no protocol {name!r}"
+        raise UsageError(msg, hint=f"It is one of {', '.join(table)}")
+    return [table[name]]
+
+
+def _named(target: Target, wanted: Wanted) -> Target:
+    """The keys as the user gave them, where the device does not advertise its own."""
+    if target.device_key:
+        return target
+    return replace(target, product_key=wanted.product_key, device_key=wanted.device_key)
+
+
+async def _plan(file: Path, content: bytes, version: str, device: DeviceInfo) -> FetchPlan:
+    digest = Digest(Algorithm.SHA256, Algorithm.SHA256.hex(content))
+    planned = PlannedFile("", len(content), (digest,), name=clean(file.name, most=64))
+    component = Component("", ComponentKind.MODULE, version, "", (planned,))
+    return FetchPlan("local file", device.product_key, device.device_key, (component,))
+
+
+async def _fetch(content: bytes, emit: Emit, component: Component, file: PlannedFile) -> VerifiedImage:
+    return await verify(component, file, content, emit)
+
+
+async def _no_report(_component: Component, _outcome: Literal["confirmed", "succeeded", "failed"]) -> None:
+    """There is no cloud in this."""

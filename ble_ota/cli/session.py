@@ -1,0 +1,149 @@
+"""A session with the Developer Center, and which of its devices one on the air is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from ble_ota.cli.common import Common
+from ble_ota.cloud import ENDPOINTS, CloudDevice, DeveloperCenter, Tokens, base_url, override
+from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError, SettingsError
+from ble_ota.model import Secret
+from ble_ota.settings import Settings
+from ble_ota.target import Target
+from ble_ota.vault import Vault
+
+
+@asynccontextmanager
+async def cloud_of(settings: Settings, vault: Vault) -> AsyncGenerator[DeveloperCenter, None]:
+    """The Developer Center with the session that is kept, if there is one; new tokens are kept too."""
+    async with DeveloperCenter(
+        settings.cloud,
+        user_domain=settings.user_domain,
+        user_domain_secret=secret(settings.user_domain_secret) or Secret(""),
+        endpoints=override(ENDPOINTS, settings.endpoints),
+        tokens=_kept_tokens(vault, settings),
+        on_tokens=lambda tokens: keep_tokens(vault, settings, tokens),
+        report_status=settings.report_status,
+        sign_type=settings.sign_type,
+    ) as center:
+        yield center
+
+
+@asynccontextmanager
+async def session_of(common: Common, settings: Settings, vault: Vault) -> AsyncGenerator[DeveloperCenter, None]:
+    """The Developer Center with a session; logs in where none is kept."""
+    async with cloud_of(settings, vault) as center:
+        if center.tokens is None:
+            await log_in(common, settings, center)
+        yield center
+
+
+async def log_in(common: Common, settings: Settings, center: DeveloperCenter) -> None:
+    """Log in by e-mail or phone, as the settings or the user say. One try: accounts lock.
+
+    Raises:
+        UsageError: Something is missing and there is nobody to ask.
+        LoginRefusedError, AccountLockedError: The account's word.
+    """
+    if not settings.user_domain or settings.user_domain_secret is None:
+        msg = "the app's user domain or its secret is not known"
+        raise SettingsError(
+            msg, hint="Set `user_domain` and BLE_OTA_USER_DOMAIN_SECRET: both stand on the app's page in the console"
+        )
+    email, phone = settings.email, settings.phone
+    if not email and not phone:
+        name = common.ask("E-mail or phone of the account", flag="BLE_OTA_EMAIL or BLE_OTA_PHONE")
+        email, phone = (name, "") if "@" in name else ("", name)
+    password = secret(settings.password) or Secret(common.ask("Password", flag="BLE_OTA_PASSWORD", secret=True))
+    if email:
+        await center.login_by_email(email, password)
+    else:
+        await center.login_by_phone(settings.country_code, phone, password)
+
+
+def secret(given: object) -> Secret | None:
+    """Pydantic's secret as ours."""
+    reveal = getattr(given, "get_secret_value", None)
+    return Secret(reveal()) if reveal is not None else None
+
+
+def _tokens_name(settings: Settings) -> str:
+    return f"session {base_url(settings.cloud)} {settings.email or settings.phone}".strip()
+
+
+def keep_tokens(vault: Vault, settings: Settings, tokens: Tokens) -> None:
+    """Keep a session for later commands."""
+    plain = {
+        "access": tokens.access.reveal(),
+        "access_expires_s": tokens.access_expires_s,
+        "refresh": tokens.refresh.reveal(),
+        "refresh_expires_s": tokens.refresh_expires_s,
+    }
+    vault.put(_tokens_name(settings), Secret(json.dumps(plain)))
+
+
+def drop_tokens(vault: Vault, settings: Settings) -> None:
+    """Forget the session."""
+    vault.drop(_tokens_name(settings))
+
+
+def _kept_tokens(vault: Vault, settings: Settings) -> Tokens | None:
+    kept = vault.get(_tokens_name(settings))
+    if kept is None:
+        return None
+    try:
+        plain = json.loads(kept.reveal())
+        return Tokens(
+            Secret(str(plain["access"])),
+            float(plain["access_expires_s"]),
+            Secret(str(plain["refresh"])),
+            float(plain["refresh_expires_s"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None  # of another version; a login makes new ones
+
+
+async def known(
+    target: Target, center: DeveloperCenter, vault: Vault, given: Secret | None
+) -> tuple[Target, Secret | None]:
+    """Match a device to the account's list; give it with its keys, and the secret of its login.
+
+    It is matched by its advertised keys, else by the tail of its name or address.
+
+    Raises:
+        DeviceNotFoundError: The account has no such device.
+        DeviceAmbiguousError: It has several.
+    """
+    if target.product_key and target.device_key:
+        listed = await center.device(target.product_key, target.device_key)
+    else:
+        listed = await _by_tail(target, center)
+    found = given or listed.secret
+    if found is not None:
+        vault.put(device_name(listed.product_key, listed.device_key), found)
+    return replace(target, product_key=listed.product_key, device_key=listed.device_key), found
+
+
+async def _by_tail(target: Target, center: DeveloperCenter) -> CloudDevice:
+    tails = (target.advert.name[-4:].upper(), target.advert.address.replace(":", "")[-4:].upper())
+    fitting = [
+        device
+        async for device in center.devices()
+        if device.device_key[-4:].upper() in tails and target.product_key in ("", device.product_key)
+    ]
+    if not fitting:
+        msg = f"the account has no device that {target} could be"
+        raise DeviceNotFoundError(msg, hint="Bind it to the account first, or check whose session `whoami` shows")
+    if len(fitting) > 1:
+        keys = ", ".join(sorted(f"{d.product_key}/{d.device_key}" for d in fitting))
+        msg = f"{target} could be any of {keys}"
+        raise DeviceAmbiguousError(msg)
+    return await center.device(fitting[0].product_key, fitting[0].device_key)
+
+
+def device_name(product_key: str, device_key: str) -> str:
+    """The name in the vault of a device's secret."""
+    return f"device {product_key}/{device_key}"

@@ -1,0 +1,118 @@
+"""`ble-ota virtual cloud|radio|device`: a virtual world as processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ble_ota.cli.common import Common
+from ble_ota.cli.wiring import needing
+from ble_ota.errors import AdapterError, UsageError
+from ble_ota.settings import Settings
+
+if TYPE_CHECKING:
+    from ble_ota.virtual.world import World, WorldDevice
+
+BUILT_IN = "virtual-world"  # folder of the built-in world, in the state folder
+
+
+async def cloud(common: Common, settings: Settings, folder: Path | None, port: int) -> int:
+    """Run the virtual Developer Center until a signal."""
+    with needing("virtual", "a virtual Developer Center"):
+        from ble_ota.virtual.developer_center import DeveloperCenter, serve
+    world = _world(settings, folder)
+    try:
+        async with serve(DeveloperCenter(world), port=port) as url:
+            data = {"url": url, "world": str(world.folder), "environment": _environment(world, url)}
+            await _ready(common, data, f"Developer Center at {url}")
+    except OSError as error:
+        msg = f"port {port} cannot be had: {error.strerror}"
+        raise UsageError(msg) from error
+    return 0
+
+
+async def radio(common: Common, clients: int, port: int) -> int:
+    """Run the controllers until a signal."""
+    with needing("virtual", "a virtual radio"):
+        from ble_ota.virtual.hci_server import HOST, controllers
+    try:
+        async with controllers(clients, first_port=port) as ports:
+            names = [f"bumble:tcp-client:{HOST}:{p}" for p in ports]
+            await _ready(common, {"ports": ports, "radios": names}, f"controllers at {' '.join(names)}")
+    except OSError as error:
+        msg = f"the ports from {port} cannot be had: {error.strerror}"
+        raise UsageError(msg) from error
+    return 0
+
+
+async def device(common: Common, settings: Settings, radio: str, folder: Path | None, key: str | None) -> int:
+    """Run one virtual device until a signal."""
+    with needing("virtual", "a virtual device"):
+        from bumble.device import Device
+        from bumble.hci import Address
+        from bumble.transport import open_transport
+
+        from ble_ota.virtual.bumble_host import BumbleHost
+        from ble_ota.virtual.peripherals.quecthing import QuecThing
+    kind, _, transport = radio.partition(":")
+    if kind != "bumble" or not transport:
+        msg = f"a virtual device cannot live on {radio!r}"
+        raise UsageError(msg, hint="Give it `--radio bumble:TRANSPORT`, for example one that `virtual radio` names")
+    world = _world(settings, folder)
+    made = _device(world, key)
+    try:
+        opened = await open_transport(transport)
+    except OSError as error:
+        msg = f"the controller {transport} cannot be opened: {error.strerror or error}"
+        raise AdapterError(msg, hint="Start `ble-ota virtual radio` first") from error
+    async with opened:
+        stack = Device.with_hci(made.name, Address(made.address), opened.source, opened.sink)
+        async with BumbleHost(stack, QuecThing(world, made)).on():
+            data = {"address": made.address, "name": made.name, "device_key": made.device_key}
+            await _ready(common, data | {"product_key": world.product_key}, f"{made.name} at {made.address}")
+    return 0
+
+
+async def _ready(common: Common, data: Mapping[str, object], text: str) -> None:
+    """Say that it is ready, in one line, and wait for a signal."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    common.result(data, text)
+    await stop.wait()
+
+
+def _world(settings: Settings, folder: Path | None) -> World:
+    from ble_ota.virtual.world import World
+
+    path = folder or settings.state_dir / BUILT_IN
+    try:
+        return World.create(path)
+    except (ValueError, OSError) as error:
+        msg = f"the virtual world in {path} cannot be used: {error}"
+        raise UsageError(msg, hint="Name another folder by `--world`, or delete this one") from error
+
+
+def _device(world: World, key: str | None) -> WorldDevice:
+    try:
+        return world.device(key) if key else world.devices[0]
+    except KeyError:
+        known = ", ".join(d.device_key for d in world.devices)
+        msg = f"this world has no device {key}"
+        raise UsageError(msg, hint=f"It has {known}") from None
+
+
+def _environment(world: World, url: str) -> dict[str, str]:
+    """What another process needs to be this world's user; nothing in here opens anything else."""
+    user = world.user
+    return {
+        "BLE_OTA_CLOUD": url,
+        "BLE_OTA_USER_DOMAIN": user.user_domain,
+        "BLE_OTA_USER_DOMAIN_SECRET": user.user_domain_secret,
+        "BLE_OTA_EMAIL": user.email,
+        "BLE_OTA_PASSWORD": user.password,
+    }

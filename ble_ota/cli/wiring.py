@@ -1,0 +1,89 @@
+"""From settings to what is behind them: radio, protocols, secrets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from ble_ota.errors import (
+    ExtraMissingError,
+    UsageError,
+)
+from ble_ota.link import Radio
+from ble_ota.protocols import AnyDriver, drivers
+from ble_ota.protocols.quecthing import Options
+from ble_ota.settings import Settings
+from ble_ota.vault import Vault, open_vault
+
+
+def vault_of(settings: Settings) -> Vault:
+    """Where secrets live."""
+    return open_vault(settings.state_dir, use_keyring=settings.keyring)
+
+
+def drivers_of(settings: Settings) -> dict[str, AnyDriver]:
+    """The protocols, with what their sources leave open settled."""
+    said = settings.quecthing
+    return drivers(
+        quecthing_options=Options(
+            login=said.login,
+            encrypt_transfer=said.encrypt_transfer,
+            check_code=said.check_code,
+            packet_bound=said.packet_bound,
+            file_type_mcu=said.file_type_mcu,
+            version_ids=said.version_ids,
+        )
+    )
+
+
+@asynccontextmanager
+async def radio_of(settings: Settings) -> AsyncGenerator[Radio, None]:
+    """The radio that `--radio` names.
+
+    Raises:
+        UsageError: There is no such kind.
+        ExtraMissingError: Bumble is not installed.
+        AdapterError: It cannot be opened.
+    """
+    kind, _, where = settings.radio.partition(":")
+    if kind == "bleak" and not where:
+        from ble_ota.gatt.bleak_radio import BleakRadio
+
+        yield BleakRadio()
+    elif kind == "bumble" and where:
+        with needing("bumble", "a controller of one's own"):
+            from ble_ota.gatt import bumble_backend
+        async with bumble_backend.open_radio(where) as radio:
+            yield radio
+    elif kind == "virtual" and where:
+        async with _virtual_radio(Path(where)) as radio:
+            yield radio
+    else:
+        msg = f"there is no radio {settings.radio!r}"
+        raise UsageError(msg, hint="It is bleak, bumble:TRANSPORT (bumble:usb:0) or virtual:DIR")
+
+
+@asynccontextmanager
+async def _virtual_radio(folder: Path) -> AsyncGenerator[Radio, None]:
+    with needing("virtual", "a virtual world"):
+        from ble_ota.gatt import bumble_backend
+        from ble_ota.virtual.place import place
+        from ble_ota.virtual.world import World
+    try:
+        world = World.open(folder)
+    except ValueError as error:
+        raise UsageError(str(error), hint="`ble-ota virtual cloud --world DIR` makes one") from error
+    async with place(world) as host, bumble_backend.radio(host, f"of {folder}") as radio:
+        yield radio
+
+
+@contextmanager
+def needing(extra: str, what: str) -> Generator[None, None, None]:
+    """Import what an extra brings; a missing one is a sentence."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "ble_ota":
+            raise  # ours, so a bug
+        raise ExtraMissingError(extra, what) from error

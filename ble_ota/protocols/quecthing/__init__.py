@@ -1,0 +1,51 @@
+"""QuecThing, the Bluetooth protocol of Quectel's modules.
+
+Source of truth
+    Quectel's BLE protocol page of 2022 (frames, TTLV, file transfer, advertising: documented). Login and session
+    encryption: third-party implementations that agree. No public capture of a real update is known.
+Recognised by
+    Its manufacturer data or its name (`advert.py`); on a link by the characteristic 0x9C40. Never by the service
+    0x180A, which is the standard Device Information service too.
+Conversation
+    `session.py` (login, version) and `transfer.py` (the file). Write requests out, indications in.
+Resume
+    None documented. After a new link the file is announced again, from its start.
+Activation
+    The device reboots by itself after its "received, success"; what it dropped the link for is not said.
+Read-back
+    0x7040, its ids a setting (inferred); else the firmware revision of Device Information; else not by this link.
+What can go wrong
+    Decline, cancel, failure (`DeviceError`), silence and endless pauses (`LinkError`, 15 s is the device's own
+    limit), numbers that cannot be (`MalformedError`).
+Pacing and quirks
+    One packet in flight; its size is dictated by the device. A frame may span several writes and several
+    indications. Every point that public sources leave open is in `session.Options`.
+"""
+
+from __future__ import annotations
+
+from ble_ota.link import LinkFacts
+from ble_ota.model import Secret
+from ble_ota.protocols.driver import Driver
+from ble_ota.protocols.quecthing import advert, session, transfer
+from ble_ota.protocols.quecthing.session import Options, Session
+from ble_ota.script import Script
+
+__all__ = ["Options", "Session", "driver"]
+
+
+def driver(options: Options) -> Driver[Session]:
+    """QuecThing as a driver, with what its sources leave open settled by `options`."""
+
+    def open_session(facts: LinkFacts, secret: Secret | None) -> Script[Session]:
+        return session.open_session(facts, secret, options)
+
+    return Driver(
+        name=advert.NAME,
+        recognise=advert.recognise,
+        open=open_session,
+        identify=session.identify,
+        upload=transfer.upload,
+        activate=transfer.activate,
+        same=advert.same,
+    )

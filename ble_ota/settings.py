@@ -1,0 +1,189 @@
+"""Settings: one TOML file, the environment (`BLE_OTA_…`), flags; the later one wins.
+
+Nested names join with `__`: `[report_status] succeeded = 9` is `BLE_OTA_REPORT_STATUS__SUCCEEDED=9`. A table
+`[profiles.NAME]` holds what differs under `--profile NAME`.
+
+Each point that public sources leave open is a setting. Its evidence stands in `EVIDENCE`, and `ble-ota doctor`
+lists those in force that are inferred.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from ble_ota.errors import SettingsError
+
+APP = "ble-ota"
+FILE_MAX = 1_000_000  # bytes of a settings file; a larger one is something else
+
+
+class QuecThingSettings(BaseModel):
+    """What public sources leave open of the device protocol; see `protocols.quecthing.session.Options`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    login: bool = True
+    encrypt_transfer: bool = True
+    check_code: Literal["raw", "hex"] = "raw"
+    packet_bound: Literal["data", "frame"] = "data"
+    file_type_mcu: int = Field(1, ge=0, le=255)
+    version_ids: dict[str, int] = Field(default_factory=lambda: {"": 12})
+
+
+class Settings(BaseSettings):
+    """All settings, with their defaults. Times are seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BLE_OTA_", env_nested_delimiter="__", extra="forbid", hide_input_in_errors=True
+    )
+
+    # where
+    cloud: str = "cn"
+    radio: str = "bleak"
+    cache_dir: Path = Path(platformdirs.user_cache_dir(APP))
+    state_dir: Path = Path(platformdirs.user_state_dir(APP))
+    keyring: bool = True  # False: secrets in a 0600 file of state_dir
+
+    # who
+    user_domain: str = ""
+    user_domain_secret: SecretStr | None = None
+    email: str = ""
+    phone: str = ""
+    country_code: str = "86"
+    password: SecretStr | None = None
+    device_secret: SecretStr | None = None
+
+    # what is allowed
+    accept_md5: bool = False
+    strict_conditions: bool = False
+
+    # how long
+    deadline_s: float = Field(3600, gt=0)
+    reboot_s: float = Field(120, gt=0)
+    scan_s: float = Field(10, gt=0)
+    links: int = Field(3, ge=1, le=100)
+
+    # what public sources leave open
+    report_status: dict[str, int] = Field(default_factory=lambda: {"confirmed": 2})
+    sign_type: Literal["SHA256", "MD5", "CRC32"] = "SHA256"
+    endpoints: dict[str, dict[str, str]] = Field(default_factory=dict[str, dict[str, str]])
+    quecthing: QuecThingSettings = Field(default_factory=QuecThingSettings)
+
+
+EVIDENCE: Mapping[str, tuple[str, str]] = {
+    "report_status": ("inferred", "a vendor demo sends 2 before a transfer; the other numbers are not public"),
+    "endpoints": ("documented", "getFetchPlan and reportUpgradeStatus under /v2/binding"),
+    "sign_type": ("documented", "the older SDK's argument"),
+    "quecthing.login": ("third-party", "three implementations agree"),
+    "quecthing.encrypt_transfer": ("inferred", "the documents say that all is encrypted after a login"),
+    "quecthing.check_code": ("inferred", "the field is of type binary"),
+    "quecthing.packet_bound": ("inferred", "read as the packet's data, not its frame"),
+    "quecthing.file_type_mcu": ("inferred", "only type 1, firmware, is documented"),
+    "quecthing.version_ids": ("inferred", "0x7040 is known by name only; 12 is the id of a version elsewhere"),
+}
+
+
+def default_file() -> Path:
+    """Where the settings file is looked for when no `--config` says so."""
+    return Path(platformdirs.user_config_dir(APP)) / "config.toml"
+
+
+def load(file: Path | None = None, *, profile: str = "", flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read all sources.
+
+    Args:
+        file: The TOML file; it must exist. None is `default_file()`, which may be missing.
+        profile: Name of a table under `[profiles]` to lay over the rest; "" is none.
+        flags: What the command line says, by field name.
+
+    Raises:
+        SettingsError: The file cannot be read, or a setting is unknown or out of its range.
+    """
+    said, under_profile = _said(file, profile)
+
+    class Sourced(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            *sources: PydanticBaseSettingsSource,
+            **by_name: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            files = (InitSettingsSource(settings_cls, under_profile), InitSettingsSource(settings_cls, said))
+            return by_name["init_settings"], by_name["env_settings"], *files
+
+    return _made(Sourced, flags or {})
+
+
+def isolated(**values: object) -> Settings:
+    """Settings from `values` and defaults alone: no file, no environment. Raises `SettingsError`."""
+
+    class Sourced(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            *sources: PydanticBaseSettingsSource,
+            **by_name: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (by_name["init_settings"],)
+
+    return _made(Sourced, values)
+
+
+def _made(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    try:
+        return kind(**values)
+    except (ValidationError, PydanticSettingsError) as error:
+        raise SettingsError(_named(error)) from None
+
+
+def _said(file: Path | None, profile: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the file says, and what it says under `profile`."""
+    path = file or default_file()
+    if file is None and not path.exists():
+        return _under({}, profile, path)
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(FILE_MAX + 1)
+        if len(content) > FILE_MAX:
+            msg = f"the settings file {path} has more than {FILE_MAX} bytes"
+            raise SettingsError(msg)
+        return _under(tomllib.loads(content.decode()), profile, path)
+    except OSError as error:
+        msg = f"the settings file {path} cannot be read: {error.strerror}"
+        raise SettingsError(msg) from error
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are both
+        msg = f"the settings file {path} is not TOML: {error}"
+        raise SettingsError(msg) from error
+
+
+def _under(said: dict[str, Any], profile: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    profiles = said.pop("profiles", {})
+    if not profile:
+        return said, {}
+    if not isinstance(profiles, dict) or not isinstance(profiles.get(profile), dict):
+        msg = f"the settings file {path} has no profile {profile!r}"
+        raise SettingsError(msg, hint=f"Add a table [profiles.{profile}]")
+    return said, profiles[profile]
+
+
+def _named(error: ValidationError | PydanticSettingsError) -> str:
+    """One sentence that names the settings; never their values, a secret may stand in the wrong place."""
+    if isinstance(error, PydanticSettingsError):
+        return f"a setting cannot be read: {error}"
+    wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+    return f"settings are not right: {'; '.join(wrong)}"

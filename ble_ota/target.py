@@ -1,0 +1,160 @@
+"""Finding the one device that is meant, and asking it what it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError
+from ble_ota.events import Emit, LinkConnected
+from ble_ota.link import Advert, Radio
+from ble_ota.model import DeviceInfo, Secret
+from ble_ota.perform import perform
+from ble_ota.protocols import AnyDriver, Sighting, recognise
+from ble_ota.protocols.driver import Versions
+from ble_ota.text import clean
+
+SCAN_S = 10.0  # our choice: a device that advertises every second is heard several times
+OTHERS_S = 2.0  # how long to go on listening for a second device that fits
+CONNECT_S = 20.0  # our choice: two advertising intervals of the slowest devices, and discovery
+_ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device on the air and the protocol it speaks; who it is, is what it advertises until the login proves it."""
+
+    advert: Advert
+    sighting: Sighting
+    driver: AnyDriver
+    product_key: str
+    device_key: str
+
+    def __str__(self) -> str:
+        keys = f"{self.product_key}/{self.device_key}" if self.device_key else "keys not advertised"
+        return f"{self.advert.address} {clean(self.advert.name, most=64)} ({keys})"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user calls the device. All that is given must fit; nothing given fits every device."""
+
+    address: str = ""
+    name: str = ""
+    product_key: str = ""
+    device_key: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Wanted:
+        """Read `DEVICE` of the command line: an address, PRODUCT_KEY/DEVICE_KEY, or a name."""
+        if _ADDRESS.fullmatch(text):
+            return cls(address=text.upper())
+        product_key, slash, device_key = text.partition("/")
+        if slash and product_key and device_key:
+            return cls(product_key=product_key, device_key=device_key)
+        return cls(name=text)
+
+    def fits(self, advert: Advert, sighting: Sighting) -> bool:
+        """Whether the device of this sighting may be meant.
+
+        A device that advertises no keys is known by its name or address, which end in the last four of the key.
+        """
+        if self.address:
+            return advert.address.upper() == self.address
+        if self.name:
+            return advert.name == self.name
+        if sighting.device_key:
+            return self.device_key in ("", sighting.device_key) and self.product_key in ("", sighting.product_key)
+        tail = self.device_key[-4:].upper()
+        tails = (advert.name[-4:].upper(), advert.address.replace(":", "")[-4:].upper())
+        return not tail or tail in tails
+
+    def __str__(self) -> str:
+        keys = f"{self.product_key}/{self.device_key}" if self.device_key else ""
+        return self.address or self.name or keys or "any device"
+
+
+async def sightings(radio: Radio, drivers: Iterable[AnyDriver], *, within_s: float) -> dict[str, Target]:
+    """All devices near whose protocol is known, by address, as last seen."""
+    seen: dict[str, Target] = {}
+    async with aclosing(radio.scan(within_s=within_s)) as adverts:
+        async for advert in adverts:
+            _note(seen, advert, drivers)
+    return seen
+
+
+async def find(radio: Radio, drivers: Iterable[AnyDriver], wanted: Wanted, *, within_s: float = SCAN_S) -> Target:
+    """Find the one device that `wanted` fits.
+
+    An address is unique and ends the search once the device's keys were heard too; else it goes on for `OTHERS_S`,
+    to hear of a second device that fits, or of the keys, which may come in another packet than the name.
+
+    Raises:
+        DeviceNotFoundError: None fits within `within_s` seconds.
+        DeviceAmbiguousError: More than one does.
+        AdapterError: Bluetooth is not to be had.
+    """
+    table = tuple(drivers)
+    loop = asyncio.get_running_loop()
+    seen: dict[str, Target] = {}
+    enough_at = loop.time() + within_s
+    async with aclosing(radio.scan(within_s=within_s)) as adverts:
+        async for advert in adverts:
+            target = _note(seen, advert, table)
+            if target is not None and wanted.fits(target.advert, target.sighting):
+                if wanted.address and target.device_key:
+                    return target
+                enough_at = min(enough_at, loop.time() + OTHERS_S)
+            if loop.time() >= enough_at:
+                break
+    fitting = [t for t in seen.values() if wanted.fits(t.advert, t.sighting)]
+    return _only(fitting, wanted, within_s)
+
+
+def _note(seen: dict[str, Target], advert: Advert, drivers: Iterable[AnyDriver]) -> Target | None:
+    table = {d.name: d for d in drivers}
+    sighting = recognise(advert, table.values())
+    if sighting is None:
+        return None
+    before = seen.get(advert.address)
+    if before is None or sighting.device_key or not before.device_key:
+        driver = table[sighting.protocol]
+        seen[advert.address] = Target(advert, sighting, driver, sighting.product_key, sighting.device_key)
+    return seen[advert.address]
+
+
+def _only(fitting: list[Target], wanted: Wanted, within_s: float) -> Target:
+    if not fitting:
+        msg = f"{wanted} was not heard within {within_s:g} s"
+        raise DeviceNotFoundError(msg)
+    if len(fitting) > 1:
+        msg = f"{wanted} fits {len(fitting)} devices: {', '.join(sorted(map(str, fitting)))}"
+        raise DeviceAmbiguousError(msg)
+    return fitting[0]
+
+
+async def look(target: Target, radio: Radio, secret: Secret | None, *, emit: Emit, purpose: str) -> Versions:
+    """Connect, log in and ask what runs, on a short link of its own: consent can take minutes.
+
+    Raises:
+        BleOtaError: As `Radio.connect` and the driver's `open` and `identify` say.
+    """
+    async with radio.connect(target.advert.address, within_s=CONNECT_S) as link:
+        emit(LinkConnected(target.advert.address, purpose))
+        session = await perform(target.driver.open(link.facts, secret), link)
+        return await perform(target.driver.identify(session), link)
+
+
+def describe(target: Target, versions: Versions) -> DeviceInfo:
+    """What planning needs to know of a device."""
+    return DeviceInfo(
+        address=target.advert.address,
+        name=clean(target.advert.name, most=64),
+        product_key=target.product_key,
+        device_key=target.device_key,
+        versions=versions.by_component,
+        rssi_dbm=target.advert.rssi_dbm,
+    )

@@ -1,0 +1,114 @@
+"""Bluetooth controllers that exist in memory only: Bumble's, with what they lack mended.
+
+Seen in bumble 0.0.236: data packets of 27 bytes; a connection attempt cannot be cancelled; data is sent in the name
+of the *random* address, so that a host which connects with its public one is not heard; a reset leaves links and
+advertising standing, so that a host that died blocks the next one; a scan response repeats the advertisement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from bumble import core, hci, ll
+from bumble.controller import Connection, Controller
+from bumble.device import Device
+from bumble.host import Host
+from bumble.link import LocalLink
+
+DATA_PACKET_BYTES = 251  # the longest link-layer payload; Core Specification Vol 6 Part B 2.4
+
+
+class AirWaves(LocalLink):
+    """What controllers of one virtual place share."""
+
+    def send_acl_data(
+        self,
+        sender_controller: Controller,
+        destination_address: hci.Address,
+        transport: core.PhysicalTransport,
+        data: bytes,
+    ) -> None:
+        """Deliver data in the name of the connection's own address."""
+        own = sender_controller.le_connections.get(destination_address)
+        receiver = self.find_le_controller(destination_address)
+        if own is not None and receiver is not None:
+            asyncio.get_running_loop().call_soon(receiver.on_link_acl_data, own.self_address, transport, data)
+
+
+class VirtualController(Controller):
+    """A controller on `AirWaves`."""
+
+    le_acl_data_packet_length = DATA_PACKET_BYTES
+    supported_max_tx_octets = DATA_PACKET_BYTES
+    supported_max_rx_octets = DATA_PACKET_BYTES
+
+    def on_hci_le_create_connection_cancel_command(
+        self, _command: hci.HCI_LE_Create_Connection_Cancel_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        """End a connection attempt, and say so (Core Specification Vol 4 Part E 7.8.13)."""
+        pending, self.pending_le_connection = self.pending_le_connection, None
+        if pending is None:
+            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+        complete = hci.HCI_LE_Connection_Complete_Event(
+            status=hci.HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR,
+            connection_handle=0,
+            role=hci.Role.CENTRAL,
+            peer_address_type=pending.peer_address.address_type,
+            peer_address=pending.peer_address,
+            connection_interval=0,
+            peripheral_latency=0,
+            supervision_timeout=0,
+            central_clock_accuracy=0,
+        )
+        asyncio.get_running_loop().call_soon(self.send_hci_packet, complete)
+        return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+
+    def on_hci_reset_command(self, command: hci.HCI_Reset_Command) -> hci.HCI_StatusReturnParameters:
+        """Forget everything a host has set up."""
+        self.silence()
+        super().on_hci_reset_command(command)
+        return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+
+    def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
+        """Send to the host, with the advertiser's own scan response where the packet reports one."""
+        if isinstance(packet, hci.HCI_LE_Extended_Advertising_Report_Event):
+            scan_response = hci.HCI_LE_Extended_Advertising_Report_Event.EventType.SCAN_RESPONSE
+            reports = [
+                replace(r, data=self._scan_response(r.address)) if r.event_type == scan_response else r
+                for r in packet.reports
+            ]
+            packet = hci.HCI_LE_Extended_Advertising_Report_Event(reports)
+        super().send_hci_packet(packet)
+
+    def _scan_response(self, address: hci.Address) -> bytes:
+        for advertiser in self.link.controllers:
+            for advertising in advertiser.advertising_sets.values():
+                if advertising.enabled and advertising.address == address:
+                    return bytes(advertising.scan_response_data)
+        return b""
+
+    def silence(self) -> None:
+        """Stop advertising, scanning and connecting, and let links time out: the host is gone."""
+        self.le_scan_enable = False
+        self.pending_le_connection = None
+        self.le_legacy_advertiser.stop()
+        for advertising in self.advertising_sets.values():
+            advertising.stop()
+        self.advertising_sets.clear()
+        for connection in tuple(self.le_connections.values()):
+            self.drop(connection)
+
+    def drop(self, connection: Connection) -> None:
+        """End a link as if the other end had gone out of range: both sides see a supervision timeout (0x08)."""
+        reason = hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR
+        connection.send_ll_control_pdu(ll.TerminateInd(reason))
+        self.on_le_disconnected(connection, reason)
+
+
+def device_on(waves: AirWaves, name: str, address: str) -> Device:
+    """A Bumble device with a controller of its own on `waves`; not yet powered on."""
+    device = Device(name, hci.Address(address))
+    device.host = Host()
+    device.host.controller = VirtualController(name, link=waves)
+    return device

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import threading
+from hashlib import md5, sha256
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from firmware_cache import (
+    ContentError,
+    DownloadError,
+    FirmwareCache,
+    Limits,
+    Ref,
+)
+from tests.firmware_cache.conftest import QUICK, REF, blobs, parts, refused
+from tests.firmware_cache.origin import (
+    CONTENT,
+    Origin,
+    Reply,
+    answer,
+    chunked,
+    drip,
+    endless,
+    silence,
+    then_reset,
+    then_silence,
+)
+
+HALF = len(CONTENT) // 2
+PAGE = b"<html>Please log in</html>"
+
+
+# ---------------------------------------------------------------- what goes well
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(answer(), id="with length"),
+        pytest.param(answer(length=None), id="until the connection ends"),
+        pytest.param(chunked(CONTENT[:1], CONTENT[1:HALF], CONTENT[HALF:]), id="chunked"),
+        pytest.param(answer(CONTENT, "Content-Type: text/html"), id="firmware that calls itself a page"),
+        pytest.param(answer(CONTENT, "Content-Encoding: identity"), id="said not to be encoded"),
+    ],
+)
+async def test_the_file_that_was_asked_for_is_kept(cache: FirmwareCache, origin: Origin, reply: Reply) -> None:
+    assert (await cache.fetch(REF, origin.serve(reply), limits=QUICK)).read() == CONTENT
+
+
+async def test_a_fetched_file_is_said_to_be_new(cache: FirmwareCache, origin: Origin) -> None:
+    assert not (await cache.fetch(REF, origin.serve(answer()))).cached
+
+
+async def test_an_empty_file_is_a_file(cache: FirmwareCache, origin: Origin) -> None:
+    ref = Ref(0, sha256=sha256(b"").hexdigest())
+    assert (await cache.fetch(ref, origin.serve(answer(b"")))).read() == b""
+
+
+async def test_a_weak_digest_alone_is_compared(cache: FirmwareCache, origin: Origin) -> None:
+    ref = Ref(len(CONTENT), md5=md5(CONTENT, usedforsecurity=False).hexdigest())
+    assert (await cache.fetch(ref, origin.serve(answer()))).sha256 == REF.sha256
+
+
+async def test_progress_rises_from_nothing_to_all(cache: FirmwareCache, origin: Origin) -> None:
+    told: list[tuple[int, int]] = []
+    await cache.fetch(REF, origin.serve(answer()), progress=lambda *at: told.append(at))
+    done = [at for at, _ in told]
+    assert (done[0], done[-1], {total for _, total in told}) == (0, len(CONTENT), {len(CONTENT)})
+    assert all(earlier < later for earlier, later in pairwise(done))
+
+
+async def test_progress_goes_back_where_a_download_starts_over(cache: FirmwareCache, origin: Origin) -> None:
+    told: list[int] = []
+    url = origin.serve(answer(CONTENT[:HALF], length=len(CONTENT)), answer())
+    await cache.fetch(REF, url, limits=QUICK, progress=lambda done, _: told.append(done))
+    assert told.count(0) == 2
+
+
+# ---------------------------------------------------------------- wrong content: refused once, nothing kept
+
+WRONG = {
+    "one bit": (answer(CONTENT[:HALF] + bytes([CONTENT[HALF] ^ 1]) + CONTENT[HALF + 1 :]), "sha256:.* was asked for"),
+    "announced shorter": (answer(CONTENT[:-1]), f"announces {len(CONTENT) - 1} bytes where {len(CONTENT)}"),
+    "announced longer": (answer(CONTENT + b"\0"), f"announces {len(CONTENT) + 1} bytes where {len(CONTENT)}"),
+    "longer": (answer(CONTENT + b"\0", length=None), f"more came than the {len(CONTENT)} bytes"),
+    "chunked shorter": (chunked(CONTENT[:-1]), f"has {len(CONTENT) - 1} bytes where {len(CONTENT)}"),
+    "chunked longer": (chunked(CONTENT, b"\0"), f"more came than the {len(CONTENT)} bytes"),
+    "endless": (endless, f"more came than the {len(CONTENT)} bytes"),
+    "gzip": (answer(gzip.compress(CONTENT), "Content-Encoding: gzip"), r"encoded \(gzip\)"),
+    "gzip of the right size": (answer(CONTENT, "Content-Encoding: GZIP"), r"encoded \(GZIP\)"),
+    "page": (answer(PAGE, "Content-Type: text/html"), "a web page came from 127.0.0.1 instead of firmware"),
+    "chunked page": (answer(PAGE, "Content-Type: Text/HTML; charset=utf-8"), "a web page came"),
+    "page of the right size": (answer(bytes(len(CONTENT)), "Content-Type: text/html"), "a web page came"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_wrong_content_is_named(cache: FirmwareCache, origin: Origin, name: str) -> None:
+    reply, sentence = WRONG[name]
+    with pytest.raises(ContentError, match=sentence):
+        await cache.fetch(REF, origin.serve(reply), limits=QUICK)
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_wrong_content_is_asked_for_once(cache: FirmwareCache, origin: Origin, name: str) -> None:
+    await refused(cache, origin.serve(WRONG[name][0]))
+    assert len(origin.requests) == 1
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_of_wrong_content_nothing_is_kept(cache: FirmwareCache, origin: Origin, root: Path, name: str) -> None:
+    await refused(cache, origin.serve(WRONG[name][0]))
+    assert (blobs(root), parts(root)) == ([], [])
+
+
+async def test_a_page_says_where_to_look(cache: FirmwareCache, origin: Origin) -> None:
+    error = await refused(cache, origin.serve(WRONG["page"][0]))
+    assert "portal" in error.hint
+
+
+# ---------------------------------------------------------------- what may pass: tried again, a few times
+
+DROPPED = {
+    "truncated": (answer(CONTENT[:HALF], length=len(CONTENT)), f"dropped at {HALF} of {len(CONTENT)} bytes"),
+    "truncated at once": (answer(b"", length=len(CONTENT)), f"dropped at 0 of {len(CONTENT)} bytes"),
+    "reset": (then_reset(CONTENT[:HALF]), f"dropped at [0-9]+ of {len(CONTENT)} bytes"),
+    "closed early": (answer(CONTENT[:HALF], length=None), f"dropped at {HALF} of {len(CONTENT)} bytes: it was closed"),
+    "last chunk missing": (chunked(CONTENT, end=False), f"dropped at {len(CONTENT)} of {len(CONTENT)} bytes"),
+}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+async def test_a_dropped_connection_is_called_that(cache: FirmwareCache, origin: Origin, name: str) -> None:
+    reply, sentence = DROPPED[name]
+    with pytest.raises(DownloadError, match=f"the connection to 127.0.0.1 {sentence}"):
+        await cache.fetch(REF, origin.serve(reply), limits=QUICK)
+
+
+@pytest.mark.parametrize("name", DROPPED)
+async def test_of_a_dropped_connection_nothing_is_kept(
+    cache: FirmwareCache, origin: Origin, root: Path, name: str
+) -> None:
+    await refused(cache, origin.serve(DROPPED[name][0]))
+    assert (blobs(root), parts(root)) == ([], [])
+
+
+PASSING = {name: reply for name, (reply, _) in DROPPED.items()} | {
+    "500": answer(b"", status="500 Oops"),
+    "503": answer(b"", status="503 Busy"),
+    "no word": answer(b"", status=""),  # the head is no HTTP
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+async def test_what_may_pass_is_tried_again(cache: FirmwareCache, origin: Origin, name: str) -> None:
+    url = origin.serve(PASSING[name], answer())
+    assert (await cache.fetch(REF, url, limits=QUICK)).read() == CONTENT
+
+
+@pytest.mark.parametrize("name", PASSING)
+async def test_what_does_not_pass_is_tried_three_times(cache: FirmwareCache, origin: Origin, name: str) -> None:
+    error = await refused(cache, origin.serve(PASSING[name]))
+    assert (len(origin.requests), getattr(error, "transient", None)) == (3, True)
+
+
+async def test_the_number_of_attempts_can_be_set(cache: FirmwareCache, origin: Origin) -> None:
+    await refused(cache, origin.serve(PASSING["500"]), limits=Limits(attempts=1))
+    assert len(origin.requests) == 1
+
+
+async def test_pauses_grow_between_attempts(
+    cache: FirmwareCache, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("firmware_cache.download.asyncio.sleep", pause)
+    await refused(cache, origin.serve(PASSING["500"]), limits=Limits(attempts=4, pause_s=0.5))
+    assert pauses == [0.5, 1.0, 2.0]
+
+
+# ---------------------------------------------------------------- statuses
+
+
+@pytest.mark.parametrize("status", [204, 206, 304, 400, 401, 403, 404, 410, 416, 429])
+async def test_a_status_that_does_not_pass_is_asked_for_once(cache: FirmwareCache, origin: Origin, status: int) -> None:
+    error = await refused(cache, origin.serve(answer(b"", status=f"{status} No", length=None)))
+    assert (len(origin.requests), getattr(error, "status", None)) == (1, status)
+
+
+async def test_a_status_is_said_with_the_host(cache: FirmwareCache, origin: Origin) -> None:
+    error = await refused(cache, origin.serve(answer(PAGE, "Content-Type: text/html", status="404 Not Found")))
+    assert str(error) == "127.0.0.1 answered 404 where 200 was expected"
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(401, "expired"), (403, "expired"), (404, "no longer"), (410, "no longer")]
+)
+async def test_a_status_that_means_something_says_what_to_do(
+    cache: FirmwareCache, origin: Origin, status: int, hint: str
+) -> None:
+    assert hint in (await refused(cache, origin.serve(answer(b"", status=f"{status} No")))).hint
+
+
+async def test_a_partial_answer_is_not_taken_for_the_whole(cache: FirmwareCache, origin: Origin) -> None:
+    error = await refused(cache, origin.serve(answer(CONTENT, status="206 Partial Content")))
+    assert isinstance(error, DownloadError)
+
+
+# ---------------------------------------------------------------- time
+
+
+async def test_a_slow_drip_is_given_up(cache: FirmwareCache, origin: Origin) -> None:
+    error = await refused(cache, origin.serve(drip), limits=Limits(window_s=0.3, pause_s=0.0))
+    assert str(error) == "127.0.0.1 sends less than 1024 bytes per second"
+
+
+async def test_a_drip_above_the_floor_is_let_be(cache: FirmwareCache, origin: Origin) -> None:
+    limits = Limits(min_bytes_per_s=1, window_s=0.1, deadline_s=0.5)
+    assert "took longer" in str(await refused(cache, origin.serve(drip), limits=limits))
+
+
+async def test_the_deadline_holds_for_everything(cache: FirmwareCache, origin: Origin, root: Path) -> None:
+    error = await refused(cache, origin.serve(then_silence(CONTENT[:HALF])), limits=Limits(deadline_s=0.2))
+    assert (str(error), parts(root)) == ("the download from 127.0.0.1 took longer than 0.2 s", [])
+
+
+async def test_silence_in_mid_body_is_named(cache: FirmwareCache, origin: Origin) -> None:
+    url = origin.serve(then_silence(CONTENT[:HALF]))
+    error = await refused(cache, url, limits=Limits(window_s=0.2, min_bytes_per_s=0, attempts=1))
+    assert str(error).endswith(f"dropped at {HALF} of {len(CONTENT)} bytes: no answer in time")
+
+
+async def test_silence_is_tried_again(cache: FirmwareCache, origin: Origin) -> None:
+    url = origin.serve(silence, answer())
+    assert (await cache.fetch(REF, url, limits=Limits(window_s=0.5, pause_s=0.0))).read() == CONTENT
+
+
+# ---------------------------------------------------------------- stop
+
+
+async def test_a_stop_in_mid_body_leaves_no_part(cache: FirmwareCache, origin: Origin, root: Path) -> None:
+    begun = asyncio.Event()
+
+    def progress(done: int, _total: int) -> None:
+        if done:
+            begun.set()
+
+    url = origin.serve(then_silence(CONTENT[:HALF]))
+    task = asyncio.create_task(cache.fetch(REF, url, progress=progress))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (blobs(root), parts(root)) == ([], [])
+
+
+async def test_a_stop_while_the_file_gets_its_name_leaves_a_whole_one_or_none(
+    cache: FirmwareCache, origin: Origin, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, syncing, stopped, real = asyncio.get_running_loop(), asyncio.Event(), threading.Event(), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        loop.call_soon_threadsafe(syncing.set)
+        stopped.wait(10)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    task = asyncio.create_task(cache.fetch(REF, origin.serve(answer())))
+    await syncing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    stopped.set()
+    await loop.shutdown_default_executor()
+    assert ([p.read_bytes() for p in blobs(root)] in ([], [CONTENT]), parts(root)) == (True, [])
+
+
+async def test_a_listener_that_breaks_leaves_no_part(cache: FirmwareCache, origin: Origin, root: Path) -> None:
+    def progress(done: int, _total: int) -> None:
+        if done:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await cache.fetch(REF, origin.serve(answer()), progress=progress)
+    assert (blobs(root), parts(root)) == ([], [])
