@@ -42,40 +42,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar
 
-__all__ = [
-    "AccountLockedError",
-    "AdapterError",
-    "ApiError",
-    "AttRefusedError",
-    "BleOtaError",
-    "CancelledByDeviceError",
-    "CloudAnswerError",
-    "CloudError",
-    "CloudUnreachableError",
-    "DeadlineError",
-    "DeclinedByDeviceError",
-    "DeviceAmbiguousError",
-    "DeviceError",
-    "DeviceNotFoundError",
-    "DeviceSilentError",
-    "ExtraMissingError",
-    "FailedByDeviceError",
-    "LinkError",
-    "LinkLostError",
-    "LoginFailedError",
-    "LoginRefusedError",
-    "MalformedError",
-    "NotVerifiedError",
-    "PauseNeverEndedError",
-    "Retry",
-    "SettingsError",
-    "StopAsked",
-    "StorageError",
-    "TokenRejectedError",
-    "TrustError",
-    "UsageError",
-]
-
 
 class Retry(Enum):
     """What a caller may try after an error."""
@@ -105,8 +71,9 @@ class BleOtaError(Exception):
 
     @property
     def reason(self) -> str:
-        """The class's name as a reason code: `LinkLostError` is `link_lost`."""
-        name = type(self).__name__.removesuffix("Error")
+        """The class's name as a reason code: `LinkLostError` is `link_lost`. A private class has its parent's."""
+        public = next(c for c in type(self).__mro__ if not c.__name__.startswith("_"))
+        name = public.__name__.removesuffix("Error")
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
 
 
-class Verdict(Enum):
+class Verdict(StrEnum):
     """How a run ended; one per run."""
 
     PASS = "PASS"  # noqa: S105 -- the field's word for success

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from ble_ota.errors import BleOtaError, DeviceNotFoundError, LinkError, LinkLostError, NotVerifiedError
+from ble_ota.errors import BleOtaError, DeviceNotFoundError, LinkError, NotVerifiedError
 from ble_ota.events import (
     DeviceRebooting,
     DeviceVerified,
@@ -87,12 +87,15 @@ class Installer:
             try:
                 return await self._over_one_link(delivery)
             except (LinkError, DeviceNotFoundError) as error:
-                if attempt == self.patience.links or (attempt == 1 and isinstance(error, DeviceNotFoundError)):
+                if isinstance(error, DeviceNotFoundError) and attempt == 1:
                     raise
-                self.emit(LinkLost(str(error), attempt, self.patience.links))
+                lost = error
+            self.emit(LinkLost(str(lost), attempt, self.patience.links))
             await asyncio.sleep(self.patience.backoff_s * 2 ** (attempt - 1))
             if delivery.complete and await self._runs(delivery.component):
                 return True  # what was lost was the last word before the reboot
+            if attempt == self.patience.links:
+                raise lost
         raise AssertionError  # the last attempt returns or raises
 
     async def _over_one_link(self, delivery: _Delivery) -> bool:
@@ -105,11 +108,7 @@ class Installer:
                 await perform(driver.upload(session, delivery.component, image), link, watch=delivery.progress)
                 delivery.next_image(image)
             self.emit(TransferDone(delivery.component.no, delivery.total))
-            try:
-                await perform(driver.activate(session), link)
-            except LinkLostError:
-                return True
-        return False
+            return await perform(driver.activate(session), link)
 
     async def _runs(self, component: Component) -> bool:
         """Whether the target runs after all; False too when nobody can say."""

@@ -45,7 +45,7 @@ class Order(Enum):
     UNKNOWN = "unknown"
 
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"[0-9]+")
 
 
 def order(version: str, other: str) -> Order:
@@ -58,10 +58,16 @@ def order(version: str, other: str) -> Order:
         return Order.SAME
     if _NUMBER.sub("#", version) != _NUMBER.sub("#", other):
         return Order.UNKNOWN
-    mine, theirs = ([int(n) for n in _NUMBER.findall(v)] for v in (version, other))
+    mine, theirs = (_numbers(version), _numbers(other))
     if mine == theirs:  # 1.01 and 1.1
         return Order.UNKNOWN
     return Order.LOWER if mine < theirs else Order.HIGHER
+
+
+def _numbers(version: str) -> list[tuple[int, str]]:
+    """The numbers in `version`, comparable at any length: `int` refuses more than 4300 digits."""
+    bare = (n.lstrip("0") for n in _NUMBER.findall(version))
+    return [(len(n), n) for n in bare]
 
 
 def decide(device: DeviceInfo, fetched: FetchPlan, policy: Policy, *, now_s: float) -> Plan | UpToDate | Blocked:
@@ -137,7 +143,17 @@ def _forbidden(
                 f"component {component.no} would go down from {running} to {component.target_version}",
                 "Pass `--allow-downgrade` if that is what you want",
             )
-    return _unmet(device, fetched, policy)
+    return _too_large(device, due) or _unmet(device, fetched, policy)
+
+
+def _too_large(device: DeviceInfo, due: tuple[Component, ...]) -> Blocked | None:
+    largest = max(c.size_bytes for c in due)
+    if device.free_bytes is None or device.free_bytes >= largest:
+        return None
+    return Blocked(
+        f"an image has {largest} bytes and the device has {device.free_bytes} free",
+        "Ask for a smaller image, or a delta",
+    )
 
 
 def _unmet(device: DeviceInfo, fetched: FetchPlan, policy: Policy) -> Blocked | None:

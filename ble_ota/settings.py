@@ -10,12 +10,12 @@ lists those in force that are inferred.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -27,7 +27,22 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 from ble_ota.errors import SettingsError
 
 APP = "ble-ota"
+VERSION_ID = 12  # inferred: the id of a version in the file transfer
 FILE_MAX = 1_000_000  # bytes of a settings file; a larger one is something else
+
+
+class ReportStatus(BaseModel):
+    """The platform's number for each report, 0 to 12; None: not known, so such a report is not sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    confirmed: int | None = Field(default=2, ge=0, le=12)
+    succeeded: int | None = Field(default=None, ge=0, le=12)
+    failed: int | None = Field(default=None, ge=0, le=12)
+
+    def known(self) -> dict[str, int]:
+        """Those that are set."""
+        return self.model_dump(exclude_none=True)
 
 
 class QuecThingSettings(BaseModel):
@@ -39,8 +54,14 @@ class QuecThingSettings(BaseModel):
     encrypt_transfer: bool = True
     check_code: Literal["raw", "hex"] = "raw"
     packet_bound: Literal["data", "frame"] = "data"
-    file_type_mcu: int = Field(1, ge=0, le=255)
-    version_ids: dict[str, int] = Field(default_factory=lambda: {"": 12})
+    file_type_mcu: int = Field(default=1, ge=0, le=255)
+    version_ids: dict[str, int] = Field(default_factory=dict[str, int], validate_default=True)
+
+    @field_validator("version_ids")
+    @classmethod
+    def _with_the_module(cls, given: dict[str, int]) -> dict[str, int]:
+        """Naming an MCU's id does not unname the module's."""
+        return {"": VERSION_ID} | given
 
 
 class Settings(BaseSettings):
@@ -77,15 +98,17 @@ class Settings(BaseSettings):
     links: int = Field(3, ge=1, le=100)
 
     # what public sources leave open
-    report_status: dict[str, int] = Field(default_factory=lambda: {"confirmed": 2})
+    report_status: ReportStatus = Field(default_factory=ReportStatus)
+    signature: Literal["none", "joined"] = "none"
     sign_type: Literal["SHA256", "MD5", "CRC32"] = "SHA256"
-    endpoints: dict[str, dict[str, str]] = Field(default_factory=dict[str, dict[str, str]])
+    endpoints: dict[str, dict[str, str | dict[str, str]]] = Field(default_factory=dict)
     quecthing: QuecThingSettings = Field(default_factory=QuecThingSettings)
 
 
 EVIDENCE: Mapping[str, tuple[str, str]] = {
     "report_status": ("inferred", "a vendor demo sends 2 before a transfer; the other numbers are not public"),
     "endpoints": ("documented", "getFetchPlan and reportUpgradeStatus under /v2/binding"),
+    "signature": ("inferred", "whether plan queries and reports must be signed, and how, is not public"),
     "sign_type": ("documented", "the older SDK's argument"),
     "quecthing.login": ("third-party", "three implementations agree"),
     "quecthing.encrypt_transfer": ("inferred", "the documents say that all is encrypted after a login"),
@@ -113,23 +136,16 @@ def load(file: Path | None = None, *, profile: str = "", flags: Mapping[str, Any
         SettingsError: The file cannot be read, or a setting is unknown or out of its range.
     """
     said, under_profile = _said(file, profile)
-
-    class Sourced(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            *sources: PydanticBaseSettingsSource,
-            **by_name: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            files = (InitSettingsSource(settings_cls, under_profile), InitSettingsSource(settings_cls, said))
-            return by_name["init_settings"], by_name["env_settings"], *files
-
-    return _made(Sourced, flags or {})
+    return _made(flags or {}, below=(under_profile, said))
 
 
 def isolated(**values: object) -> Settings:
     """Settings from `values` and defaults alone: no file, no environment. Raises `SettingsError`."""
+    return _made(values, below=None)
+
+
+def _made(values: Mapping[str, Any], *, below: Sequence[dict[str, Any]] | None) -> Settings:
+    """Settings from `values`, over the environment, over `below`; None leaves the latter two out."""
 
     class Sourced(Settings):
         @classmethod
@@ -139,14 +155,13 @@ def isolated(**values: object) -> Settings:
             *sources: PydanticBaseSettingsSource,
             **by_name: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (by_name["init_settings"],)
+            if below is None:
+                return (by_name["init_settings"],)
+            files = (InitSettingsSource(settings_cls, said) for said in below)
+            return by_name["init_settings"], by_name["env_settings"], *files
 
-    return _made(Sourced, values)
-
-
-def _made(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
     try:
-        return kind(**values)
+        return Sourced(**values)
     except (ValidationError, PydanticSettingsError) as error:
         raise SettingsError(_named(error)) from None
 
@@ -175,10 +190,11 @@ def _under(said: dict[str, Any], profile: str, path: Path) -> tuple[dict[str, An
     profiles = said.pop("profiles", {})
     if not profile:
         return said, {}
-    if not isinstance(profiles, dict) or not isinstance(profiles.get(profile), dict):
+    chosen: Any = cast("dict[str, Any]", profiles).get(profile) if isinstance(profiles, dict) else None
+    if not isinstance(chosen, dict):
         msg = f"the settings file {path} has no profile {profile!r}"
         raise SettingsError(msg, hint=f"Add a table [profiles.{profile}]")
-    return said, profiles[profile]
+    return said, cast("dict[str, Any]", chosen)
 
 
 def _named(error: ValidationError | PydanticSettingsError) -> str:

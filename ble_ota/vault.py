@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -124,6 +125,8 @@ class FileVault:
                 os.fsync(opened.fileno())
             scratch.replace(self._path)
         except OSError as error:
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)  # it holds secrets
             msg = f"the file of secrets {self._path} cannot be written: {error.strerror}"
             raise StorageError(msg) from error
 

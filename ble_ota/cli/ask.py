@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from ble_ota.cli.common import Common, interruptible
+from ble_ota.cli.common import Common
 from ble_ota.cli.render import plan_text
 from ble_ota.errors import UsageError
 from ble_ota.model import Approved, Consent, Plan
@@ -21,9 +19,7 @@ def consent(common: Common, *, yes: bool) -> Consent:
 
     async def by_question(plan: Plan) -> Approved | None:
         sys.stderr.write(plan_text(plan) + "\n")
-        with interruptible():
-            agreed = typer.confirm("Install this?", default=False, err=True)
-        return Approved(plan, "terminal") if agreed else None
+        return Approved(plan, "terminal") if common.agree("Install this?") else None
 
     async def by_nobody(_plan: Plan) -> Approved | None:
         msg = "the plan wants a word of yours, and there is nobody to ask"

@@ -13,18 +13,29 @@ import traceback
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from ble_ota.errors import BleOtaError, StopAsked, UsageError
+from ble_ota.errors import BleOtaError, StopAsked, StorageError, UsageError
+from ble_ota.text import clean
 
 if TYPE_CHECKING:
     from ble_ota.settings import Settings
 
 Job: TypeAlias = Callable[..., Coroutine[Any, Any, int]]
 """A command's function: takes a `Common` and its own options, gives its exit code."""
+
+
+TEXT_MAX = 1_000_000  # characters of one text for people; a hundred devices in a table stay far below
+
+
+class TerminatedError(StopAsked):
+    """SIGTERM, where the loop could not hear it."""
+
+    exit_code = 143
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +54,7 @@ class Common:
     @property
     def may_ask(self) -> bool:
         """Whether a question would reach a person."""
-        return not self.no_input and sys.stdin.isatty() and sys.stderr.isatty()
+        return not self.no_input and all(s is not None and s.isatty() for s in (sys.stdin, sys.stderr))
 
     def settings(self, **flags: object) -> Settings:
         """All settings; flags that are None were not given. Raises `SettingsError`."""
@@ -54,27 +65,26 @@ class Common:
     def tell(self, text: str) -> None:
         """Say something to a person."""
         if not self.quiet:
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(clean(text, most=TEXT_MAX, keep="\n") + "\n")
 
     def result(self, data: object, text: str) -> None:
         """Give the command's data: one JSON line, or text; to stdout."""
         line = {"v": 1, "event": "result", "command": self.command, "data": data}
-        sys.stdout.write((json.dumps(line) if self.json else text) + "\n")
+        sys.stdout.write((json.dumps(line) if self.json else clean(text, most=TEXT_MAX, keep="\n")) + "\n")
         sys.stdout.flush()
 
     def error(self, error: BleOtaError) -> int:
         """Say an error, and give its exit code."""
-        line = {
-            "v": 1,
-            "event": "error",
-            "exit_code": error.exit_code,
-            "message": str(error),
-            "hint": error.hint,
-        }
-        if self.json:
-            sys.stdout.write(json.dumps(line) + "\n")
         sys.stderr.write(sentence(error))
+        self.failed(error.exit_code, str(error), error.hint)
         return error.exit_code
+
+    def failed(self, exit_code: int, message: str, hint: str = "") -> None:
+        """Give the line of a command that could not be done, where lines are asked for."""
+        if self.json:
+            line = {"v": 1, "event": "error", "exit_code": exit_code, "message": message, "hint": hint}
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
 
     def ask(self, question: str, *, flag: str, secret: bool = False) -> str:
         """Ask a person.
@@ -91,30 +101,53 @@ class Common:
             msg = f"{question} is not known, and there is nobody to ask"
             raise UsageError(msg, hint=f"Give it by {flag}")
         with interruptible():
-            answer: str = typer.prompt(question, hide_input=secret, err=True)
+            while not (answer := getpass(f"{question}: ") if secret else _answer(f"{question}: ")):
+                pass
         return answer
+
+    def agree(self, question: str) -> bool:
+        """Ask a person for a yes; anything else is a no."""
+        with interruptible():
+            return _answer(f"{question} [y/N]: ").lower() in ("y", "yes")
+
+
+def _answer(question: str) -> str:
+    """One line from the terminal. typer's own prompt would write a space of it to stdout, among the JSON lines."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    if not (line := sys.stdin.readline()):
+        raise EOFError
+    return line.strip()
 
 
 @contextmanager
 def interruptible() -> Generator[None, None, None]:
-    """Let Ctrl-C end a question: the loop's own handler would wait for the line to be finished.
+    """Let a signal end a question: the loop's own handlers would wait for the line to be finished.
 
     Raises:
         StopAsked: It was ended, by Ctrl-C or by the end of the input.
+        TerminatedError: It was ended by SIGTERM.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, _terminated)
     try:
         yield
-    except (typer.Abort, KeyboardInterrupt):
+    except (EOFError, KeyboardInterrupt):
         msg = "stopped at a question"
         raise StopAsked(msg) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
+def _terminated(_number: int, _frame: object) -> None:
+    msg = "stopped at a question"
+    raise TerminatedError(msg)
 
 
 def sentence(error: BleOtaError) -> str:
     """An error as a person reads it: what happened, a blank line, what to do."""
-    return f"error: {error}\n" + (f"\nhint: {error.hint}\n" if error.hint else "")
+    text = f"error: {error}\n" + (f"\nhint: {error.hint}\n" if error.hint else "")
+    return clean(text, most=TEXT_MAX, keep="\n")
 
 
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {
@@ -161,33 +194,68 @@ def command(app: typer.Typer, name: str, *, group: str = "") -> Callable[[Job], 
 
 def execute(common: Common, job: Callable[[], Coroutine[Any, Any, int]]) -> int:
     """Run a command to its exit code; every named error becomes a sentence, and nothing else is kept quiet."""
-    _log(common)
+    _open_closed_streams()
     try:
-        return asyncio.run(job())
+        with _logged(common):
+            return asyncio.run(job())
     except BleOtaError as error:
         return common.error(error)
     except KeyboardInterrupt:
-        return 130
+        return common.error(StopAsked("stopped"))
     except BrokenPipeError:  # whoever read us has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:  # noqa: BLE001 -- a bug; said as one, with all there is to find it by
-        traceback.print_exc()
-        sys.stderr.write("\nThis is a bug in ble-ota.\n")
+    except Exception as bug:  # noqa: BLE001 -- said as what it is, with all there is to find it by
+        say_bug()
+        common.failed(1, f"{type(bug).__name__}: {bug}")
         return 1
+    finally:
+        _flush()
 
 
-def _log(common: Common) -> None:
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(common.verbose, 2)]
-    handler: logging.Handler
-    if common.log_file is not None:
-        handler = logging.FileHandler(common.log_file, encoding="utf-8")
-        level = min(level, logging.INFO)
-    elif common.verbose:
-        handler = logging.StreamHandler(sys.stderr)
-    else:
-        handler = logging.NullHandler()
+def say_bug() -> None:
+    """Say that what is being caught is nobody's fault but ours."""
+    traceback.print_exc()
+    sys.stderr.write("\nThis is a bug in ble-ota.\n")
+
+
+def _open_closed_streams() -> None:
+    """Give Python streams for those the shell has closed: it sets None in their place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- open till the end
+
+
+def _flush() -> None:
+    """Write what is left; Python would complain of a reader that has gone, with an exit code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _logged(common: Common) -> Generator[None, None, None]:
+    """Log as asked for the block. Raises `StorageError`."""
+    handler = _log_to(common)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(common.verbose, 2)]
+    before, was = root.handlers[:], root.level
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(level if common.log_file is None else min(level, logging.INFO))
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+        root.setLevel(was)
+        handler.close()
+
+
+def _log_to(common: Common) -> logging.Handler:
+    try:
+        if common.log_file is not None:
+            return logging.FileHandler(common.log_file, encoding="utf-8")
+    except OSError as error:
+        msg = f"the log file {common.log_file} cannot be written: {error.strerror}"
+        raise StorageError(msg, hint="Name another one by `--log-file`") from error
+    return logging.StreamHandler(sys.stderr) if common.verbose else logging.NullHandler()

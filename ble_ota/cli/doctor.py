@@ -15,7 +15,7 @@ from ble_ota.cli.common import Common
 from ble_ota.cli.wiring import radio_of, vault_of
 from ble_ota.cloud import base_url
 from ble_ota.errors import BleOtaError
-from ble_ota.settings import EVIDENCE, Settings, default_file
+from ble_ota.settings import EVIDENCE, ReportStatus, Settings, default_file
 
 ROOM_BYTES = 200_000_000  # two images of the largest size
 SKEW_MAX_S = 300.0  # our choice: tokens live for hours, a login's time stamp for ten minutes
@@ -128,8 +128,9 @@ async def _inferred(_common: Common, settings: Settings) -> list[Finding]:
             value: object = settings
             for part in name.split("."):
                 value = getattr(value, part)
+            value = value.known() if isinstance(value, ReportStatus) else value
             shown.append(Finding(f"{evidence}", True, f"{name} = {value} ({why})"))
-    unset = [o for o in ("succeeded", "failed") if o not in settings.report_status]
+    unset = [o for o in ("succeeded", "failed") if o not in settings.report_status.known()]
     if unset:
         says = f"report_status has no number for {' and '.join(unset)}: such reports are not sent"
         shown.append(Finding("unknown", True, says, "Ask Quectel which numbers your platform uses"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ble_ota.cli import ask
+from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.doors import verify
 from ble_ota.cli.inspect import read_file
@@ -31,11 +32,13 @@ from ble_ota.model import (
     FetchPlan,
     Outcome,
     PlannedFile,
+    Secret,
     VerifiedImage,
 )
 from ble_ota.planning import decide
 from ble_ota.protocols import AnyDriver
-from ble_ota.target import Target, Wanted, describe, find, look
+from ble_ota.settings import Settings
+from ble_ota.target import Target, Wanted, describe, look
 from ble_ota.text import clean
 from ble_ota.update import update as main_path
 
@@ -68,10 +71,9 @@ async def flash(common: Common, wish: Wish, *, flags: Mapping[str, object]) -> i
         async with radio_of(settings) as radio:
             drivers = _drivers(drivers_of(settings), wish.protocol)
             wanted = Wanted.parse(wish.device or "")
-            target = _named(await find(radio, drivers, wanted, within_s=settings.scan_s), wanted)
+            target = _named(await chosen(common, radio, drivers, wanted, within_s=settings.scan_s), wanted)
             run.device = f"{target.product_key}/{target.device_key}"
-            kept = vault_of(settings).get(device_name(target.product_key, target.device_key))
-            login = secret(settings.device_secret) or kept
+            login = _login(common, settings, target)
             device = describe(target, await look(target, radio, login, emit=run.emit, purpose="identify"))
             installer = Installer(target, device, radio, login, run.emit, patience_of(settings))
             return await main_path(
@@ -105,6 +107,15 @@ def _drivers(table: Mapping[str, AnyDriver], name: str | None) -> list[AnyDriver
         msg = f"there is no protocol {name!r}"
         raise UsageError(msg, hint=f"It is one of {', '.join(table)}")
     return [table[name]]
+
+
+def _login(common: Common, settings: Settings, target: Target) -> Secret | None:
+    """The secret of the device's login: from the settings, as an account gave it earlier, or by asking."""
+    kept = vault_of(settings).get(device_name(target.product_key, target.device_key))
+    found = secret(settings.device_secret) or kept
+    if found is not None or not settings.quecthing.login or target.driver.name != "quecthing":
+        return found
+    return Secret(common.ask("The device's secret", flag="BLE_OTA_DEVICE_SECRET", secret=True))
 
 
 def _named(target: Target, wanted: Wanted) -> Target:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.render import plan_text
 from ble_ota.cli.session import known, secret, session_of
@@ -17,7 +18,7 @@ from ble_ota.events import silent
 from ble_ota.model import Blocked, DeviceInfo, FetchPlan, Plan, UpToDate
 from ble_ota.planning import decide
 from ble_ota.settings import Settings
-from ble_ota.target import Wanted, describe, find, look
+from ble_ota.target import Wanted, describe, look
 from ble_ota.vault import Vault
 
 
@@ -26,7 +27,7 @@ async def plan(common: Common, settings: Settings, named: str | None, *, allow_d
     vault = vault_of(settings)
     wanted = Wanted.parse(named or "")
     async with session_of(common, settings, vault) as center:
-        device = await _device(settings, center, vault, wanted)
+        device = await _device(common, settings, center, vault, wanted)
         fetched = await center.fetch_plan(device)
         if fetched is None:
             common.result({"plan": None}, "The Developer Center has no plan for this device")
@@ -43,13 +44,16 @@ async def plan(common: Common, settings: Settings, named: str | None, *, allow_d
             return 12
 
 
-async def _device(settings: Settings, center: DeveloperCenter, vault: Vault, wanted: Wanted) -> DeviceInfo:
+async def _device(
+    common: Common, settings: Settings, center: DeveloperCenter, vault: Vault, wanted: Wanted
+) -> DeviceInfo:
     """The device by its own word; one named by its keys by the Developer Center's."""
     if wanted.product_key and wanted.device_key:
         versions = await center.versions(wanted.product_key, wanted.device_key)
         return DeviceInfo("", "", wanted.product_key, wanted.device_key, versions)
     async with radio_of(settings) as radio:
-        heard = await find(radio, drivers_of(settings).values(), wanted, within_s=settings.scan_s)
+        drivers = drivers_of(settings).values()
+        heard = await chosen(common, radio, drivers, wanted, within_s=settings.scan_s)
         target, login = await known(heard, center, vault, secret(settings.device_secret))
         return describe(target, await look(target, radio, login, emit=silent, purpose="identify"))
 

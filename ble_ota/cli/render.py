@@ -112,7 +112,7 @@ class Screen:
 
     def _line(self, text: str, *, always: bool = False) -> None:
         if always or not self._quiet:
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(clean(text, keep="\n") + "\n")
             sys.stderr.flush()
 
     def _progress(self, event: TransferProgress | DownloadProgress) -> None:
@@ -121,7 +121,8 @@ class Screen:
             return
         percent = event.bytes * 100 // event.total if event.total else 100
         at, before = self._told
-        if percent - before >= LINE_EVERY_PERCENT or (time.monotonic() - at >= LINE_EVERY_S and percent > before):
+        step = percent - before >= LINE_EVERY_PERCENT and percent <= 100 - LINE_EVERY_PERCENT  # 100 % comes right after
+        if step or before < percent == 100 or (time.monotonic() - at >= LINE_EVERY_S and percent > before):
             self._told = (time.monotonic(), percent)
             rate = f", {size(event.rate_bps)}/s" if isinstance(event, TransferProgress) else ""
             self._line(f"  {percent:3d} %  {size(event.bytes)} of {size(event.total)}{rate}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import signal
 import sys
@@ -15,12 +16,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ble_ota import __version__
-from ble_ota.cli.common import Common
+from ble_ota.cli.common import Common, say_bug
 from ble_ota.cli.render import Screen
 from ble_ota.errors import BleOtaError, DeadlineError, DeviceError, NotVerifiedError, StopAsked
 from ble_ota.events import (
     DeviceRebooting,
     DeviceVerified,
+    DownloadProgress,
     DownloadStarted,
     Event,
     ImageVerified,
@@ -47,6 +49,7 @@ PHASES: Mapping[type[Event], str] = {
     DeviceVerified: "report",
     StatusReported: "report",
 }
+_log = logging.getLogger(__name__)
 SIGNAL_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -73,7 +76,7 @@ class Run:
     _phase_began: float = field(default_factory=time.monotonic)
     _seconds: dict[str, float] = field(default_factory=dict[str, float])
     _components: dict[str, str] = field(default_factory=dict[str, str])
-    _sent: list[TransferProgress] = field(default_factory=list[TransferProgress])
+    _sent: list[_Sent] = field(default_factory=list["_Sent"])
     _signal: signal.Signals | None = None
     _timeout: asyncio.Timeout | None = None
     _deadline_s: float = 0.0
@@ -85,11 +88,13 @@ class Run:
         """Tell `event`; an `events.Emit`."""
         self._count(event)
         self._seq += 1
-        with suppress(OSError, ValueError):  # whoever listened has gone; the run goes on
+        line = json.dumps(as_line(event, run=self.id, device=self.device, seq=self._seq, at=datetime.now(UTC)))
+        _log.log(logging.DEBUG if isinstance(event, TransferProgress | DownloadProgress) else logging.INFO, "%s", line)
+        with suppress(OSError, ValueError):  # whoever looked has gone; the run goes on
             self._screen.show(event)
+        with suppress(OSError, ValueError):
             if self.common.json:
-                line = as_line(event, run=self.id, device=self.device, seq=self._seq, at=datetime.now(UTC))
-                sys.stdout.write(json.dumps(line) + "\n")
+                sys.stdout.write(line + "\n")
                 sys.stdout.flush()
 
     def _count(self, event: Event) -> None:
@@ -100,9 +105,9 @@ class Run:
                 self._components = {c["no"]: "planned" for c in event.components}
             case TransferStarted():
                 self._components[event.component] = "transferring"
-                self._sent.append(TransferProgress(event.component, 0, event.total, 0))
+                self._sent.append(_Sent(event.component))
             case TransferProgress():
-                self._sent[-1] = event
+                self._sent[-1].count(event)
             case DeviceVerified():
                 self._components[event.component] = "verified"
             case _:
@@ -129,16 +134,26 @@ class Run:
                     finished = self._outcome(await job())
             except BleOtaError as error:
                 finished = self._failed(error)
-            except TimeoutError:
-                finished = self._failed(DeadlineError(f"the run took longer than {self._deadline_s:g} s"))
+            except TimeoutError as error:
+                finished = self._late(error)
             except asyncio.CancelledError:
                 if self._signal is None:
                     raise
                 finished = self._aborted(SIGNAL_CODES[self._signal])
-            except Exception as bug:
-                self._finish(self._finished(Verdict.ERROR, "bug", 1, f"{type(bug).__name__}: {bug}"))
-                raise
+            except Exception as bug:  # noqa: BLE001 -- said, and the run still ends in a verdict
+                finished = self._bug(bug)
         return self._finish(finished)
+
+    def _late(self, error: TimeoutError) -> RunFinished:
+        """The deadline, or a time-out that nobody has named."""
+        if self._timeout is None or not self._timeout.expired():
+            return self._bug(error)
+        return self._failed(DeadlineError(f"the run took longer than {self._deadline_s:g} s"))
+
+    def _bug(self, bug: Exception) -> RunFinished:
+        self._screen.close()
+        say_bug()
+        return self._finished(Verdict.ERROR, "bug", 1, f"{type(bug).__name__}: {bug}")
 
     @contextmanager
     def _signals(self) -> Generator[None, None, None]:
@@ -200,12 +215,26 @@ class Run:
             message,
             hint,
             components=[{"component": no, "state": state} for no, state in self._components.items()],
-            bytes_sent=sum(p.bytes + p.resent for p in self._sent),
+            bytes_sent=sum(s.bytes + s.resent for s in self._sent),
             bytes_resent=self._resent(),
             seconds=self._seconds,
         )
 
     def _resent(self) -> int:
         """Bytes that went more than once: within a link by the script's word, across links all but the last."""
-        last = {p.component: at for at, p in enumerate(self._sent)}
-        return sum(p.resent + (0 if last[p.component] == at else p.bytes) for at, p in enumerate(self._sent))
+        last = {s.component: at for at, s in enumerate(self._sent)}
+        return sum(s.resent + (0 if last[s.component] == at else s.bytes) for at, s in enumerate(self._sent))
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What went of one component over one link."""
+
+    component: str
+    bytes: int = 0
+    resent: int = 0
+    _of_file: int = 0  # bytes of the present file that went more than once: the script counts anew for each
+
+    def count(self, progress: TransferProgress) -> None:
+        new = progress.resent if progress.resent < self._of_file else progress.resent - self._of_file
+        self.bytes, self.resent, self._of_file = progress.bytes, self.resent + new, progress.resent

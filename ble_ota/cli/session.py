@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from ble_ota.cli.common import Common
-from ble_ota.cloud import ENDPOINTS, CloudDevice, DeveloperCenter, Tokens, base_url, override
+from ble_ota.cloud import ENDPOINTS, CloudDevice, DeveloperCenter, Tokens, base_url, joined, override
 from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError, SettingsError
 from ble_ota.model import Secret
 from ble_ota.settings import Settings
@@ -26,7 +27,8 @@ async def cloud_of(settings: Settings, vault: Vault) -> AsyncGenerator[Developer
         endpoints=override(ENDPOINTS, settings.endpoints),
         tokens=_kept_tokens(vault, settings),
         on_tokens=lambda tokens: keep_tokens(vault, settings, tokens),
-        report_status=settings.report_status,
+        report_status=settings.report_status.known(),
+        signature=joined if settings.signature == "joined" else None,
         sign_type=settings.sign_type,
     ) as center:
         yield center
@@ -36,7 +38,7 @@ async def cloud_of(settings: Settings, vault: Vault) -> AsyncGenerator[Developer
 async def session_of(common: Common, settings: Settings, vault: Vault) -> AsyncGenerator[DeveloperCenter, None]:
     """The Developer Center with a session; logs in where none is kept."""
     async with cloud_of(settings, vault) as center:
-        if center.tokens is None:
+        if center.tokens is None or center.tokens.refresh_expires_s <= time.time():
             await log_in(common, settings, center)
         yield center
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ble_ota.cli import ask
+from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.doors import fetcher, reporter
 from ble_ota.cli.run import Run
@@ -17,9 +18,11 @@ from ble_ota.install import Installer, Patience
 from ble_ota.model import Component, Consent, Outcome
 from ble_ota.planning import Policy, decide
 from ble_ota.settings import Settings
-from ble_ota.target import Wanted, describe, find, look
+from ble_ota.target import Wanted, describe, look
 from ble_ota.update import update as main_path
 from ble_ota.vault import Vault
+
+LOOK_AGAIN_S = 10.0  # between looks at a device that still says its old version; less where a reboot may take less
 
 
 async def update(
@@ -69,7 +72,7 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
     task.run.limit(settings.deadline_s)
     drivers = drivers_of(settings)
     async with session_of(task.run.common, settings, task.vault) as center, radio_of(settings) as radio:
-        heard = await find(radio, drivers.values(), wanted, within_s=settings.scan_s)
+        heard = await chosen(task.run.common, radio, drivers.values(), wanted, within_s=settings.scan_s)
         target, login = await known(heard, center, task.vault, secret(settings.device_secret))
         task.run.device = f"{target.product_key}/{target.device_key}"
         versions = await look(target, radio, login, emit=emit, purpose="identify")
@@ -94,4 +97,5 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
 
 def patience_of(settings: Settings) -> Patience:
     """How often, and how long."""
-    return Patience(links=settings.links, reboot_s=settings.reboot_s)
+    look_again_s = min(LOOK_AGAIN_S, settings.reboot_s / 4)
+    return Patience(links=settings.links, reboot_s=settings.reboot_s, look_again_s=look_again_s)

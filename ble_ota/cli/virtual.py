@@ -26,7 +26,7 @@ async def cloud(common: Common, settings: Settings, folder: Path | None, port: i
     world = _world(settings, folder)
     try:
         async with serve(DeveloperCenter(world), port=port) as url:
-            data = {"url": url, "world": str(world.folder), "environment": _environment(world, url)}
+            data = {"url": url, "world": str(world.folder), "environment": environment(world, url)}
             await _ready(common, data, f"Developer Center at {url}")
     except OSError as error:
         msg = f"port {port} cannot be had: {error.strerror}"
@@ -57,6 +57,7 @@ async def device(common: Common, settings: Settings, radio: str, folder: Path | 
 
         from ble_ota.virtual.bumble_host import BumbleHost
         from ble_ota.virtual.peripherals.quecthing import QuecThing
+        from ble_ota.virtual.place import habits_of
     kind, _, transport = radio.partition(":")
     if kind != "bumble" or not transport:
         msg = f"a virtual device cannot live on {radio!r}"
@@ -70,7 +71,7 @@ async def device(common: Common, settings: Settings, radio: str, folder: Path | 
         raise AdapterError(msg, hint="Start `ble-ota virtual radio` first") from error
     async with opened:
         stack = Device.with_hci(made.name, Address(made.address), opened.source, opened.sink)
-        async with BumbleHost(stack, QuecThing(world, made)).on():
+        async with BumbleHost(stack, QuecThing(world, made, habits_of(world, made))).on():
             data = {"address": made.address, "name": made.name, "device_key": made.device_key}
             await _ready(common, data | {"product_key": world.product_key}, f"{made.name} at {made.address}")
     return 0
@@ -106,7 +107,7 @@ def _device(world: World, key: str | None) -> WorldDevice:
         raise UsageError(msg, hint=f"It has {known}") from None
 
 
-def _environment(world: World, url: str) -> dict[str, str]:
+def environment(world: World, url: str) -> dict[str, str]:
     """What another process needs to be this world's user; nothing in here opens anything else."""
     user = world.user
     return {

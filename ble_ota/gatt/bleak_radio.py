@@ -64,8 +64,8 @@ class BleakRadio:
                 heard.get_nowait()
             heard.put_nowait((device, data))
 
-        scanner = BleakScanner(hear, backend=self._scanner)
         with _scan_errors():
+            scanner = BleakScanner(hear, backend=self._scanner)
             await scanner.start()
         loop = asyncio.get_running_loop()
         until_s = loop.time() + within_s
@@ -93,7 +93,7 @@ class BleakRadio:
         try:
             with _bleak_errors(f"connecting to {address}"):
                 await client.connect()
-            link = BleakLink(client, lost)
+                link = BleakLink(client, lost)
             yield link
         finally:
             with suppress(BleakError, OSError, EOFError, TimeoutError):
@@ -160,7 +160,15 @@ class BleakLink:
         return bytes(await self._while_linked(self._client.read_gatt_char(self._chars[char]), "reading"))
 
     async def write(self, char: int, data: bytes, *, ack: bool) -> None:
-        """See `link.Link.write`."""
+        """See `link.Link.write`.
+
+        Raises:
+            ValueError: More bytes than one write may carry; a bug of the caller. Systems make long writes of it.
+        """
+        room = min(self._chars[char].max_write_without_response_size, ATT_VALUE_MAX)
+        if len(data) > room:
+            msg = f"a write of {len(data)} bytes where one may have {room}"
+            raise ValueError(msg)
         write = self._client.write_gatt_char(self._chars[char], data, response=ack)
         await self._while_linked(write, "writing")
 
@@ -183,7 +191,7 @@ class BleakLink:
         gone = asyncio.ensure_future(self._lost.wait())
         try:
             await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
+            if not task.done() or task.cancelled():
                 raise _gone(what)
             with _bleak_errors(what):
                 return await task
@@ -194,7 +202,13 @@ class BleakLink:
 
 
 def _text(error: Exception) -> str:
-    return clean(str(error), most=200) or type(error).__name__
+    """What `error` says, without numbers and names that only bleak knows."""
+    said: object = error
+    if isinstance(error, BleakBluetoothNotAvailableError):
+        said = error.args[0]
+    elif isinstance(error, OSError) and error.strerror:
+        said = error.strerror
+    return clean(str(said), most=200) or type(error).__name__
 
 
 def _gone(what: str) -> LinkLostError:
@@ -212,12 +226,14 @@ def _bleak_errors(doing: str) -> Generator[None, None, None]:
         msg = f"{doing}: the device does not answer"
         raise DeviceNotFoundError(msg) from error
     except BleakBluetoothNotAvailableError as error:
-        msg = f"{doing}: Bluetooth is not available: {error}"
+        msg = f"{doing}: Bluetooth is not available ({_text(error)})"
         raise AdapterError(msg) from error
     except TimeoutError as error:
         msg = f"{doing}: no answer in time"
         raise LinkLostError(msg) from error
-    except (BleakError, OSError, EOFError) as error:
+    except Exception as error:
+        if not _foreign(error):
+            raise
         msg = f"{doing}: the connection dropped ({_text(error)})"
         raise LinkLostError(msg) from error
 
@@ -227,6 +243,13 @@ def _scan_errors() -> Generator[None, None, None]:
     """A scan that cannot begin is the adapter's fault, whatever bleak calls it."""
     try:
         yield
-    except (BleakError, OSError, EOFError) as error:
+    except Exception as error:
+        if not _foreign(error):
+            raise
         msg = f"Bluetooth cannot be used: {_text(error)}"
         raise AdapterError(msg) from error
+
+
+def _foreign(error: Exception) -> bool:
+    """Whether it is bleak's or the system's. dbus_fast, which is there on Linux only, comes through bleak as it is."""
+    return isinstance(error, BleakError | OSError | EOFError) or type(error).__module__.startswith("dbus_fast.")

@@ -2,14 +2,15 @@
 
 bleak wants backend classes and makes the objects itself; `backends` makes classes that belong to one powered-on
 Bumble device. The ATT MTU is exchanged on connect, values are capped at 512 bytes, and Bumble's errors become
-bleak's here, as theirs become ours in `bleak_radio.py`.
+bleak's here, as theirs become ours in `bleak_radio.py`. A Bumble device makes one connection at a time: who comes
+second waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from bleak.args import SizedBuffer
@@ -18,20 +19,23 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient, NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback, BaseBleakScanner
+from bleak.backends.scanner import BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
-from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolError
+from bleak.exc import BleakDeviceNotFoundError, BleakError
 from bumble import att, core, hci
-from bumble.device import Advertisement, Connection, Device, Peer
+from bumble.device import Connection, Device, Peer
 from bumble.transport import open_transport
 
 from ble_ota.errors import AdapterError
 from ble_ota.gatt.bleak_radio import BleakRadio
+from ble_ota.gatt.bumble_scanner import BumbleScanner, Scanning, as_bleak, uuid_text
 from ble_ota.link import ATT_VALUE_MAX, ATT_WRITE_OVERHEAD
 
 T = TypeVar("T")
 MTU = 517  # a 512-byte value and its head fit; the peer answers with what it can
 POWER_ON_S = 10.0  # our choice: a controller that does not answer its reset by then is not one
+GIVE_UP_S = 5.0  # our choice: for a controller to end what was begun; one that does not is left to itself
+HUNG_UP = "not connected"
 PENDING_MAX = 32  # ACL packets under way before a write command waits: Bumble itself takes any number
 
 
@@ -70,55 +74,30 @@ async def radio(device: Device, name: str) -> AsyncGenerator[BleakRadio, None]:
     try:
         yield BleakRadio(scanner=scanner, client=client)
     finally:
-        for connection in tuple(device.connections.values()):
-            await connection.disconnect()
+        with suppress(BleakError, OSError, TimeoutError):
+            async with asyncio.timeout(GIVE_UP_S):
+                for connection in tuple(device.connections.values()):
+                    await as_bleak(connection.disconnect())
 
 
 def backends(device: Device) -> tuple[type[BaseBleakScanner], type[BaseBleakClient]]:
     """Backend classes for `BleakScanner` and `BleakClient` over a powered-on `device`."""
 
     class Scanner(BumbleScanner):
-        _device = device
+        scanning = Scanning(device)
 
     class Client(BumbleClient):
         _device = device
+        _turn = asyncio.Lock()
 
     return Scanner, Client
-
-
-class BumbleScanner(BaseBleakScanner):
-    """bleak's scanner over Bumble."""
-
-    _device: Device
-
-    def __init__(
-        self, detection_callback: AdvertisementDataCallback | None, service_uuids: list[str] | None, *_: Any, **__: Any
-    ) -> None:
-        super().__init__(detection_callback, service_uuids)
-
-    async def start(self) -> None:
-        """Start scanning."""
-        self.seen_devices = {}
-        self._device.on(Device.EVENT_ADVERTISEMENT, self._heard)
-        await _as_bleak(self._device.start_scanning(active=True, filter_duplicates=False))
-
-    async def stop(self) -> None:
-        """Stop scanning."""
-        self._device.remove_listener(Device.EVENT_ADVERTISEMENT, self._heard)
-        await _as_bleak(self._device.stop_scanning())
-
-    def _heard(self, advertisement: Advertisement) -> None:
-        data = _advertisement_data(advertisement)
-        if self.is_allowed_uuid(data.service_uuids):
-            address = advertisement.address.to_string(with_type_qualifier=False)
-            device = self.create_or_update_device(address, address, data.local_name, advertisement.address, data)
-            self.call_detection_callbacks(device, data)
 
 
 class BumbleClient(BaseBleakClient):
     """bleak's client over Bumble."""
 
     _device: Device
+    _turn: asyncio.Lock
 
     def __init__(
         self,
@@ -150,37 +129,62 @@ class BumbleClient(BaseBleakClient):
 
     async def connect(self, pair: bool = False, **_: Any) -> None:
         """Connect, exchange the MTU, discover everything."""
-        try:
-            self._connection = await self._device.connect(self._peer_address, timeout=self._timeout)
-        except (core.TimeoutError, core.ConnectionError) as error:
-            raise BleakDeviceNotFoundError(self.address) from error
-        self._connection.on(Connection.EVENT_DISCONNECTION, self._gone)
-        peer = Peer(self._connection)
+        connection = await self._call()
+        self._connection = connection
+        connection.on(Connection.EVENT_DISCONNECTION, self._gone)
+        if self._device.connections.get(connection.handle) is not connection:  # it ended before we listened
+            self._gone()
+            raise BleakError(HUNG_UP)
+        peer = Peer(connection)
         await self._linked(peer.request_mtu(MTU))
         if pair:
             await self.pair()
         await self._linked(self._discover(peer))
 
+    async def _call(self) -> Connection:
+        """Make the connection; nothing of it is left behind by whoever gives up."""
+        async with self._turn:
+            calling = asyncio.ensure_future(self._device.connect(self._peer_address, timeout=self._timeout))
+            try:
+                return await asyncio.shield(calling)
+            except (core.TimeoutError, core.ConnectionError) as error:
+                raise BleakDeviceNotFoundError(self.address) from error
+            except core.BaseBumbleError as error:
+                raise BleakError(str(error)) from error
+            except asyncio.CancelledError:
+                await self._hang_up(calling)
+                raise
+
+    async def _hang_up(self, calling: asyncio.Future[Connection]) -> None:
+        """End an attempt to connect, and the connection it may have come to meanwhile."""
+        with suppress(BleakError, OSError, TimeoutError):
+            async with asyncio.timeout(GIVE_UP_S):
+                with suppress(BleakError):  # disallowed: there was nothing under way any more
+                    await as_bleak(self._device.send_sync_command(hci.HCI_LE_Create_Connection_Cancel_Command()))
+                connection = await as_bleak(calling)
+                await as_bleak(connection.disconnect())
+
     async def _discover(self, peer: Peer) -> None:
         found = BleakGATTServiceCollection()
         for service in await peer.discover_services():
-            known = BleakGATTService(service, service.handle, _text(service.uuid))
+            known = BleakGATTService(service, service.handle, uuid_text(service.uuid))
             found.add_service(known)
             for char in await service.discover_characteristics():
-                listed = BleakGATTCharacteristic(
-                    char, char.handle, _text(char.uuid), list(gatt_char_props_to_strs(char.properties)), self._room, known
-                )
+                properties = list(gatt_char_props_to_strs(char.properties))
+                listed = BleakGATTCharacteristic(char, char.handle, uuid_text(char.uuid), properties, self._room, known)
                 found.add_characteristic(listed)
                 for descriptor in await char.discover_descriptors():
                     found.add_descriptor(
-                        BleakGATTDescriptor(descriptor, descriptor.handle, _text(descriptor.type), listed)
+                        BleakGATTDescriptor(descriptor, descriptor.handle, uuid_text(descriptor.type), listed)
                     )
         self.services = found
 
     def _room(self) -> int:
         return min(self.mtu_size - ATT_WRITE_OVERHEAD, ATT_VALUE_MAX)
 
-    def _gone(self, _reason: int) -> None:
+    def _gone(self, *_: int) -> None:
+        if self._connection is None:
+            return
         self._connection = None
         if self._disconnected_callback:
             self._disconnected_callback()
@@ -188,7 +192,7 @@ class BumbleClient(BaseBleakClient):
     async def disconnect(self) -> None:
         """Drop the link, if there is one."""
         if self._connection is not None:
-            await _as_bleak(self._connection.disconnect())
+            await as_bleak(self._connection.disconnect())
 
     async def pair(self, *_: Any, **__: Any) -> None:
         """Pair by what both sides can."""
@@ -232,50 +236,8 @@ class BumbleClient(BaseBleakClient):
 
     def _standing(self) -> None:
         if self._connection is None:
-            msg = "not connected"
-            raise BleakError(msg)
+            raise BleakError(HUNG_UP)
 
     async def _linked(self, doing: Awaitable[T]) -> T:
         self._standing()
-        return await _as_bleak(doing)
-
-
-async def _as_bleak(doing: Awaitable[T]) -> T:
-    """Await with Bumble's errors as bleak's."""
-    try:
-        return await doing
-    except att.ATT_Error as error:
-        raise BleakGATTProtocolError(error.error_code) from error
-    except core.BaseBumbleError as error:
-        raise BleakError(str(error)) from error
-
-
-def _advertisement_data(advertisement: Advertisement) -> AdvertisementData:
-    data = advertisement.data
-    name = data.get(core.AdvertisingData.Type.COMPLETE_LOCAL_NAME) or data.get(
-        core.AdvertisingData.Type.SHORTENED_LOCAL_NAME
-    )
-    uuids: list[str] = []
-    for kind in (
-        core.AdvertisingData.Type.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
-        core.AdvertisingData.Type.INCOMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
-        core.AdvertisingData.Type.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
-        core.AdvertisingData.Type.INCOMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
-    ):
-        uuids += [_text(uuid) for group in data.get_all(kind) for uuid in group]
-    makers = data.get_all(core.AdvertisingData.Type.MANUFACTURER_SPECIFIC_DATA)
-    return AdvertisementData(
-        local_name=name,
-        manufacturer_data={int(company): bytes(content) for company, content in makers},
-        service_data={},
-        service_uuids=uuids,
-        tx_power=None,
-        rssi=advertisement.rssi,
-        platform_data=(),
-    )
-
-
-def _text(uuid: core.UUID) -> str:
-    """The 128-bit text of a UUID; Bumble keeps bytes little endian."""
-    digits = uuid.to_bytes(force_128=True)[::-1].hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        return await as_bleak(doing)

@@ -51,7 +51,8 @@ class Driver(Generic[S]):
     """Ask what runs."""
     upload: Callable[[S, Component, VerifiedImage], Script[None]]
     """Send one file; returns when the device says it has it all and finds it good."""
-    activate: Callable[[S], Script[None]]
-    """Let the device reboot. A `LinkLostError` in here is the reboot itself."""
+    activate: Callable[[S], Script[bool]]
+    """Let the device reboot; True when it dropped the link, which is the reboot itself. `LinkLostError` out of it
+    is a link that went before the device could begin."""
     same: Callable[[Advert, Advert], bool]
     """Whether the second sighting, after a reboot, is the device of the first."""

@@ -12,15 +12,16 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-from bumble import core, gatt
+from bumble import att, core, gatt
 from bumble.device import Connection, Device
 
+from ble_ota.link import ATT_VALUE_MAX, ATT_WRITE_OVERHEAD, uuid16
 from ble_ota.virtual.peripheral import Advertisement, Peripheral, VirtualCharacteristic
 
 ADVERTISING_INTERVAL_MS = 20  # the shortest there is; Core Specification Vol 6 Part B 4.4.2.2
 ADVERTISEMENT_MAX = 31  # bytes of a legacy advertisement; Core Specification Vol 6 Part B 2.3.1.3
 FLAGS_LE_ONLY_DISCOVERABLE = 0x06
-MAX_VALUE_OVERHEAD = 3  # of an indication: opcode 1, handle 2
+OFF_S = 1.0  # our choice: for a controller to take it off the air; one that is gone does not answer
 
 
 class BumbleHost:
@@ -31,7 +32,7 @@ class BumbleHost:
         self._peripheral = peripheral
         self._connection: Connection | None = None
         self._lost = asyncio.Event()
-        self._advertisement: Advertisement | None = None
+        self._packets: tuple[bytes, bytes] | None = None  # advertisement and scan response
         self._asked: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
         self._characteristics: dict[str, gatt.Characteristic[Any]] = {}
 
@@ -40,7 +41,8 @@ class BumbleHost:
     @property
     def max_value(self) -> int:
         """Bytes one indication may carry."""
-        return self._connection.att_mtu - MAX_VALUE_OVERHEAD if self._connection else 20
+        mtu = self._connection.att_mtu if self._connection else att.ATT_DEFAULT_MTU
+        return min(mtu - ATT_WRITE_OVERHEAD, ATT_VALUE_MAX)
 
     def send(self, uuid: str, value: bytes) -> None:
         """Queue one indication or notification."""
@@ -53,8 +55,8 @@ class BumbleHost:
             self._asked.put_nowait(partial(self._disconnect, self._connection))
 
     def advertise(self, advertisement: Advertisement | None) -> None:
-        """Queue a change of what is advertised."""
-        self._advertisement = advertisement
+        """Queue a change of what is advertised. Raises `ValueError` if it does not fit."""
+        self._packets = packets(advertisement) if advertisement is not None else None
         self._asked.put_nowait(self._advertise)
 
     # ------------------------------------------------------------------ what the one task does
@@ -69,10 +71,14 @@ class BumbleHost:
         """Await `doing` unless the link goes first: Bumble would wait out its 30 s."""
         task = asyncio.ensure_future(doing)
         gone = asyncio.ensure_future(self._gone(connection))
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        for future in (task, gone):
-            future.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        try:
+            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+            if task.done() and not task.cancelled():
+                task.result()
+        finally:
+            for future in (task, gone):
+                future.cancel()
+            await asyncio.gather(task, gone, return_exceptions=True)
 
     async def _gone(self, connection: Connection) -> None:
         if connection is self._connection:
@@ -85,8 +91,8 @@ class BumbleHost:
     async def _advertise(self) -> None:
         if self._device.is_advertising:
             await self._device.stop_advertising()
-        if self._advertisement is not None and self._connection is None:
-            first, second = packets(self._advertisement)
+        if self._packets is not None and self._connection is None:
+            first, second = self._packets
             await self._device.start_advertising(advertising_data=first, scan_response_data=second)
 
     # ------------------------------------------------------------------ the device's side of the stack
@@ -108,6 +114,16 @@ class BumbleHost:
             worker.cancel()
             with suppress(asyncio.CancelledError):
                 await worker
+            await self._off()
+
+    async def _off(self) -> None:
+        """Leave the air."""
+        with suppress(core.BaseBumbleError, OSError, TimeoutError):
+            async with asyncio.timeout(OFF_S):
+                if self._device.is_advertising:
+                    await self._device.stop_advertising()
+                for connection in tuple(self._device.connections.values()):
+                    await connection.disconnect()
 
     async def _work(self) -> None:
         task = asyncio.current_task()
@@ -122,14 +138,24 @@ class BumbleHost:
         properties = gatt.Characteristic.Properties(0)
         for name in wanted.properties:
             properties |= gatt.Characteristic.Properties[name.replace("-", "_").upper()]
-        permissions = gatt.Characteristic.READABLE | gatt.Characteristic.WRITEABLE
+        permissions = gatt.Characteristic.READABLE | gatt.Characteristic.WRITEABLE  # Bumble does not look at them
         value = gatt.CharacteristicValue(
-            read=lambda _connection: self._peripheral.read(wanted.uuid),
-            write=lambda _connection, written: self._peripheral.written(wanted.uuid, bytes(written)),
+            read=lambda _connection: self._read(wanted),
+            write=lambda _connection, written: self._written(wanted, bytes(written)),
         )
         made = gatt.Characteristic(core.UUID(wanted.uuid), properties, permissions, value)
         self._characteristics[wanted.uuid] = made
         return made
+
+    def _read(self, wanted: VirtualCharacteristic) -> bytes:
+        if "read" not in wanted.properties:
+            raise att.ATT_Error(att.ErrorCode.READ_NOT_PERMITTED)
+        return self._peripheral.read(wanted.uuid)
+
+    def _written(self, wanted: VirtualCharacteristic, value: bytes) -> None:
+        if not wanted.properties & {"write", "write-without-response"}:
+            raise att.ATT_Error(att.ErrorCode.WRITE_NOT_PERMITTED)
+        self._peripheral.written(wanted.uuid, value)
 
     def _linked(self, connection: Connection) -> None:
         self._connection = connection
@@ -148,10 +174,14 @@ def packets(advertisement: Advertisement) -> tuple[bytes, bytes]:
     """An advertisement as its two packets of at most 31 bytes: who it is, and what its maker says.
 
     Raises:
-        ValueError: It does not fit.
+        ValueError: It does not fit, or a service has no 16-bit UUID.
     """
     kind = core.AdvertisingData.Type
-    uuids = b"".join(int(u[4:8], 16).to_bytes(2, "little") for u in advertisement.services)  # all are 16-bit ones
+    numbers = [int(u[4:8], 16) for u in advertisement.services]
+    if [uuid16(n) for n in numbers] != list(advertisement.services):
+        msg = "a service with a UUID of 128 bits cannot be advertised here"
+        raise ValueError(msg)
+    uuids = b"".join(n.to_bytes(2, "little") for n in numbers)
     first = bytes(
         core.AdvertisingData(
             [

@@ -8,6 +8,7 @@ advertising standing, so that a host that died blocks the next one; a scan respo
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 from bumble import core, hci, ll
@@ -43,9 +44,7 @@ class VirtualController(Controller):
     supported_max_tx_octets = DATA_PACKET_BYTES
     supported_max_rx_octets = DATA_PACKET_BYTES
 
-    def on_hci_le_create_connection_cancel_command(
-        self, _command: hci.HCI_LE_Create_Connection_Cancel_Command
-    ) -> hci.HCI_StatusReturnParameters:
+    def on_hci_le_create_connection_cancel_command(self, _command: hci.HCI_Command) -> hci.HCI_StatusReturnParameters:
         """End a connection attempt, and say so (Core Specification Vol 4 Part E 7.8.13)."""
         pending, self.pending_le_connection = self.pending_le_connection, None
         if pending is None:
@@ -64,10 +63,9 @@ class VirtualController(Controller):
         asyncio.get_running_loop().call_soon(self.send_hci_packet, complete)
         return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
 
-    def on_hci_reset_command(self, command: hci.HCI_Reset_Command) -> hci.HCI_StatusReturnParameters:
+    def on_hci_reset_command(self, _command: hci.HCI_Command) -> hci.HCI_StatusReturnParameters:
         """Forget everything a host has set up."""
         self.silence()
-        super().on_hci_reset_command(command)
         return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
 
     def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
@@ -86,6 +84,9 @@ class VirtualController(Controller):
             for advertising in advertiser.advertising_sets.values():
                 if advertising.enabled and advertising.address == address:
                     return bytes(advertising.scan_response_data)
+            legacy = advertiser.le_legacy_advertiser
+            if legacy.enabled and legacy.address == address:
+                return bytes(legacy.scan_response_data)
         return b""
 
     def silence(self) -> None:
@@ -102,7 +103,8 @@ class VirtualController(Controller):
     def drop(self, connection: Connection) -> None:
         """End a link as if the other end had gone out of range: both sides see a supervision timeout (0x08)."""
         reason = hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR
-        connection.send_ll_control_pdu(ll.TerminateInd(reason))
+        with suppress(core.InvalidArgumentError):  # the other end is gone from the air altogether
+            connection.send_ll_control_pdu(ll.TerminateInd(reason))
         self.on_le_disconnected(connection, reason)
 
 

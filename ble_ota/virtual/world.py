@@ -15,11 +15,13 @@ from __future__ import annotations
 import base64
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+DEVICES_MAX = 99
 FORMAT = 1  # bump when world.json changes its shape
 
 
@@ -88,7 +90,7 @@ class World:
         *,
         devices: int = 1,
         seed: int = 1,
-        packages: dict[str, tuple[bytes, ...]] | None = None,
+        packages: Mapping[str, tuple[bytes, ...]] | None = None,
         size_bytes: int = 65536,
     ) -> Self:
         """Make a world in `folder`, or open the one that is there.
@@ -99,7 +101,13 @@ class World:
             seed: Chooses keys and firmware bytes; the same seed makes the same world.
             packages: Component number to its files; left out, one component "MAIN" with one file of `size_bytes`.
             size_bytes: See `packages`.
+
+        Raises:
+            ValueError: `devices` is out of its range, or there is a world in `folder` that `open` refuses.
         """
+        if not 1 <= devices <= DEVICES_MAX:
+            msg = f"a world has 1 to {DEVICES_MAX} devices, not {devices}"
+            raise ValueError(msg)
         if (folder / "world.json").exists():
             return cls.open(folder)
         chance = random.Random(seed)
@@ -119,21 +127,25 @@ class World:
         """Open the world in `folder`.
 
         Raises:
-            ValueError: There is none, or it is of another format.
+            ValueError: There is none, it is of another format, or world.json is damaged.
         """
         try:
-            raw: dict[str, Any] = json.loads((folder / "world.json").read_text("utf-8"))
+            raw: Any = json.loads((folder / "world.json").read_text("utf-8"))
         except FileNotFoundError:
             msg = f"there is no virtual world in {folder}"
             raise ValueError(msg) from None
-        if raw.get("format") != FORMAT:
-            msg = f"the virtual world in {folder} has format {raw.get('format')}, this version reads {FORMAT}"
-            raise ValueError(msg)
-        components = (
-            WorldComponent(**(c | {"files": tuple(WorldFile(**f) for f in c["files"])})) for c in raw["components"]
-        )
-        devices = (WorldDevice(**d) for d in raw["devices"])
-        return cls(folder, raw["product_key"], tuple(devices), tuple(components), WorldUser(**raw["user"]))
+        try:
+            if raw["format"] != FORMAT:
+                msg = f"the virtual world in {folder} has format {raw['format']}, this version reads {FORMAT}"
+                raise ValueError(msg)
+            components = (
+                WorldComponent(**(c | {"files": tuple(WorldFile(**f) for f in c["files"])})) for c in raw["components"]
+            )
+            devices = (WorldDevice(**d) for d in raw["devices"])
+            return cls(folder, raw["product_key"], tuple(devices), tuple(components), WorldUser(**raw["user"]))
+        except (KeyError, TypeError) as error:
+            msg = f"the virtual world in {folder} is damaged: {error}"
+            raise ValueError(msg) from error
 
     def save(self) -> None:
         """Write world.json."""

@@ -17,9 +17,6 @@ from starlette.routing import Route
 from ble_ota.cloud import DeveloperCenter, Tokens
 from ble_ota.model import Secret
 
-# looptime asks the policy for a loop before a plain test; a loop made for that would never be closed.
-asyncio.set_event_loop(None)
-
 NOW_S = 1_744_780_586.0
 
 PASSWORD = "china1234"

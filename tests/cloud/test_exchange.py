@@ -204,7 +204,8 @@ async def test_a_server_that_does_not_answer_is_given_up(center: Center) -> None
     with pytest.raises(
         CloudUnreachableError, match=r"reporting: no answer from cloud\.example: nothing came within 30 s"
     ):
-        await exchange(center.transport).call(REPORT, {}, doing="reporting")
+        async with asyncio.timeout(60):
+            await exchange(center.transport).call(REPORT, {}, doing="reporting")
 
 
 @pytest.mark.looptime

@@ -23,10 +23,6 @@ from tests.firmware_cache.origin import CONTENT, Origin
 REF = Ref(len(CONTENT), sha256=sha256(CONTENT).hexdigest())
 QUICK = Limits(pause_s=0.0)
 
-# looptime asks the policy for a loop before every plain test. The first answer would be a new loop that nobody closes,
-# and its warning is an error; once "no loop" was said, there is none.
-asyncio.set_event_loop(None)
-
 
 @pytest.fixture
 async def origin() -> AsyncIterator[Origin]:
@@ -130,8 +126,9 @@ def put(made: Store, content: bytes = CONTENT, ref: Ref = REF) -> VerifiedFile:
 
 
 async def refused(cache: FirmwareCache, url: str, *, ref: Ref = REF, limits: Limits = QUICK) -> FirmwareCacheError:
-    """The error that a fetch must end in."""
+    """The error that a fetch must end in, before anybody loses patience."""
     with pytest.raises(FirmwareCacheError) as caught:
-        await cache.fetch(ref, url, limits=limits)
+        async with asyncio.timeout(10):
+            await cache.fetch(ref, url, limits=limits)
     assert "s3cret" not in f"{caught.value} {caught.value!r}"
     return caught.value

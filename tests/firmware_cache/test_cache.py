@@ -141,6 +141,12 @@ def test_what_is_not_the_reference_is_not_added(cache: FirmwareCache, root: Path
     assert blobs(root) == []
 
 
+def test_what_is_there_already_is_held_against_the_reference_too(cache: FirmwareCache) -> None:
+    cache.add(CONTENT)
+    with pytest.raises(ContentError, match="crc32:"):
+        cache.add(CONTENT, Ref(len(CONTENT), sha256=SHA256, crc32="0" * 8))
+
+
 def test_a_file_that_is_not_there_is_named(cache: FirmwareCache, tmp_path: Path) -> None:
     with pytest.raises(CacheStorageError, match=r"reading .*none\.bin: No such file"):
         cache.add(tmp_path / "none.bin")

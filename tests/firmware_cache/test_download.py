@@ -240,7 +240,9 @@ async def test_silence_in_mid_body_is_named(cache: FirmwareCache, origin: Origin
 
 async def test_silence_is_tried_again(cache: FirmwareCache, origin: Origin) -> None:
     url = origin.serve(silence, answer())
-    assert (await cache.fetch(REF, url, limits=Limits(window_s=0.5, pause_s=0.0))).read() == CONTENT
+    async with asyncio.timeout(10):
+        file = await cache.fetch(REF, url, limits=Limits(window_s=0.5, pause_s=0.0))
+    assert file.read() == CONTENT
 
 
 # ---------------------------------------------------------------- stop

@@ -24,9 +24,10 @@ def summed(content: bytes = CONTENT) -> Sums:
     return sums
 
 
-def test_a_reference_without_any_digest_is_refused() -> None:
+@pytest.mark.parametrize("size_bytes", [0, 8])
+def test_a_reference_without_any_digest_is_refused(size_bytes: int) -> None:
     with pytest.raises(ValueError, match="at least one digest"):
-        Ref(8)
+        Ref(size_bytes)
 
 
 def test_a_negative_size_is_refused() -> None:

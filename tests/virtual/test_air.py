@@ -7,7 +7,7 @@ import pytest
 from ble_ota.errors import LinkLostError
 from ble_ota.virtual.air import QUEUE_MAX, Air, Berth
 from ble_ota.virtual.link import VirtualLink
-from tests.virtual.parrot import ADDRESS, NEWS, TALK, Parrot, heard
+from tests.virtual.peripherals.parrot import ADDRESS, NEWS, TALK, Parrot, heard
 
 pytestmark = pytest.mark.looptime
 

@@ -14,7 +14,7 @@ from ble_ota.virtual.link import VirtualLink
 from ble_ota.virtual.peripherals import Habits, QuecThing
 from ble_ota.virtual.radio import VirtualRadio
 from ble_ota.virtual.world import World
-from tests.virtual.parrot import ADDRESS, Parrot, heard
+from tests.virtual.peripherals.parrot import ADDRESS, Parrot, heard
 from tests.virtual.peripherals.quecthing.bench import CHAR, SUCCESS, frame, notification, packet
 
 pytestmark = pytest.mark.looptime

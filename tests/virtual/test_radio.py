@@ -9,7 +9,7 @@ from ble_ota.link import Link, Radio
 from ble_ota.virtual.air import Air
 from ble_ota.virtual.peripheral import Advertisement
 from ble_ota.virtual.radio import VirtualRadio
-from tests.virtual.parrot import ADDRESS, Parrot
+from tests.virtual.peripherals.parrot import ADDRESS, Parrot
 
 pytestmark = pytest.mark.looptime
 

@@ -17,13 +17,13 @@ import re
 
 from ble_ota.link import Advert
 from ble_ota.protocols.driver import Sighting
-from ble_ota.text import clean
 
 NAME = "quecthing"
 COMPANY = 0x5551
 LEAD = b"EC"
 NAME_PREFIX = "QUEC_BLE_"
 ODD_LENGTH, UPPER_CASE = 1 << 8, 1 << 12
+TAIL_BYTES = 3  # status and flags
 _KEY = re.compile(r"[A-Za-z0-9]{4,32}")
 
 
@@ -49,6 +49,8 @@ def _newer(data: bytes) -> Sighting | None:
     product, rest = _counted(data[4:])
     packed, rest = _counted(rest)
     flags = int.from_bytes(rest[1:3], "big")
+    if len(rest) < TAIL_BYTES:  # cut off: what was read is no key, or half of one
+        return None
     device = packed.hex()
     if flags & ODD_LENGTH:
         device = device[:-1]
@@ -69,7 +71,7 @@ def _product_key_of_2022(advert: Advert) -> str:
     """The key behind the address; the two bytes of the company number are part of the address there."""
     for company, data in advert.manufacturer.items():
         whole = company.to_bytes(2, "little") + data
-        text = clean(whole[6:12].decode("ascii", "replace"))
+        text = whole[6:12].decode("ascii", "replace")
         if len(whole) >= 12 and _KEY.fullmatch(text):
             return text
     return ""

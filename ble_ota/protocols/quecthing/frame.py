@@ -30,7 +30,7 @@ OVERHEAD = len(HEAD) + LEN_BYTES + FIXED
 # Ours never get there, and what is longer is not a frame.
 LEN_MAX = 0x54FF
 _TO_STUFF = re.compile(rb"\xaa(?=[\xaa\x55])")
-RESERVED = (0x0000, 0xFFFF)  # illegal as PacketId and as Cmd
+RESERVED = (0x0000, 0xFFFF)  # illegal as PacketId and as Cmd; nothing could be answered to one
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Decoder:
     """
 
     dropped: int = 0
-    """Frames that were begun and not good: wrong sum, wrong length, or another one began inside."""
+    """Frames that were begun and not good: wrong sum, wrong length, a reserved number, or another one began inside."""
     _body: bytearray = field(default_factory=bytearray)
     _inside: bool = False
     _after_mark: bool = False
@@ -87,7 +87,7 @@ class Decoder:
         return [frame for byte in data for frame in self._take(byte)]
 
     def _take(self, byte: int) -> Iterator[Frame]:
-        if self._after_mark and byte == MARK:
+        if byte == MARK and (self._after_mark or self._at_head):
             self._begin()
         elif self._inside and self._after_mark and byte == STUFF:
             self._after_mark = False
@@ -96,6 +96,11 @@ class Decoder:
             if self._inside:
                 self._body.append(byte)
                 yield from self._complete()
+
+    @property
+    def _at_head(self) -> bool:
+        """Right behind `AA AA`, where another AA makes a raw `AA AA` again: Len never begins with one."""
+        return self._inside and not self._body
 
     def _begin(self) -> None:
         self.dropped += self._inside
@@ -110,12 +115,17 @@ class Decoder:
         if FIXED <= length <= LEN_MAX and len(self._body) < LEN_BYTES + length:
             return
         body = bytes(self._body[LEN_BYTES:])
-        self._inside = self._after_mark = False
+        self._inside = False
         self._body.clear()
         if len(body) < FIXED or body[0] != additive_sum(body[1:]):
-            self.dropped += 1
+            self.dropped += 1  # its Len is not to be believed: a last AA may be half of the next head
             return
-        yield Frame(int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[5:])
+        self._after_mark = False
+        found = Frame(int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[5:])
+        if found.packet_id in RESERVED or found.cmd in RESERVED:
+            self.dropped += 1
+        else:
+            yield found
 
 
 def decode_one(data: bytes) -> Frame:

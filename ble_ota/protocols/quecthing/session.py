@@ -50,6 +50,7 @@ KEY_BYTES = RANDOM_BYTES = 16
 FIRST_PACKET_ID, LAST_PACKET_ID = 1000, 65534  # as the vendor's SDK counts (third party)
 ANSWER_S = 10.0  # our choice: well under the SDK's 30 s, well over any connection interval
 INFO_S = 3.0  # our choice: many devices will not know 0x7040 and stay silent
+TRANSFER = range(0x7020, 0x7027)  # what `Options.encrypt_transfer` is about
 IGNORED_MAX = 10_000  # frames nobody asked for, per wait; more is a flood
 VERSION_MAX = 64  # characters
 
@@ -95,22 +96,26 @@ class Session:
         self._next_id = taken + 1 if taken < LAST_PACKET_ID else FIRST_PACKET_ID
         return taken
 
-    def seal(self, fields: tuple[Field, ...]) -> bytes:
+    def sealed(self, cmd: int) -> bool:
+        """Whether payloads of `cmd` are encrypted now."""
+        return bool(self.key) and (self.options.encrypt_transfer or cmd not in TRANSFER)
+
+    def seal(self, cmd: int, fields: tuple[Field, ...]) -> bytes:
         """A payload as it goes on the wire."""
         plain = ttlv.encode(fields)
-        if not self.key or not plain:
+        if not self.sealed(cmd) or not plain:
             return plain
         padder = PKCS7(128).padder()
         encryptor = Cipher(AES128(self.key), CBC(self.iv)).encryptor()
         return encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
 
-    def unseal(self, data: bytes) -> Mapping[int, Value]:
-        """The fields of a payload by id; of two with one id the first.
+    def unseal(self, got: Frame) -> Mapping[int, Value]:
+        """The fields of a frame's payload by id; of two with one id the first.
 
         Raises:
             MalformedError: It cannot be decrypted or read.
         """
-        plain = self._decrypt(data) if self.key and data else data
+        plain = self._decrypt(got.data) if got.data and self.sealed(got.cmd) else got.data
         return {f.id: f.value for f in reversed(ttlv.decode(plain))}
 
     def _decrypt(self, data: bytes) -> bytes:
@@ -125,7 +130,7 @@ class Session:
     def send(self, cmd: int, *fields: Field, packet_id: int | None = None) -> Script[int]:
         """Send a frame, over as many writes as it takes; give its packet id."""
         number = self.packet_id() if packet_id is None else packet_id
-        data = frame.encode(Frame(number, cmd, self.seal(fields)))
+        data = frame.encode(Frame(number, cmd, self.seal(cmd, fields)))
         yield from write_whole(self.channel.handle, data, max_write=self.channel.max_write)
         return number
 
@@ -159,7 +164,7 @@ class Session:
             if got is None:
                 return None
             if (got.cmd, got.packet_id) == (answer, number):
-                return self.unseal(got.data)
+                return self.unseal(got)
         msg = f"the device sent {IGNORED_MAX} frames nobody asked for"
         raise MalformedError(msg)
 
@@ -231,7 +236,7 @@ def identify(session: Session) -> Script[Versions]:
 
 def _version(value: Value) -> str:
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    if not text or len(text) > VERSION_MAX or clean(text) != text:
+    if isinstance(value, bool | tuple) or not text or len(text) > VERSION_MAX or clean(text) != text:
         msg = f"the device tells a version that is none: {clean(text, most=VERSION_MAX)!r}"
         raise MalformedError(msg)
     return text

@@ -22,12 +22,14 @@ from then on. Answers to earlier packets are passed over by their packet id.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from ble_ota.errors import (
     CancelledByDeviceError,
     DeclinedByDeviceError,
     DeviceSilentError,
     FailedByDeviceError,
+    LinkLostError,
     MalformedError,
     PauseNeverEndedError,
     StopAsked,
@@ -63,6 +65,10 @@ COMPLETE_S = 60.0  # our choice: the device reads its whole flash again
 REBOOT_S = 30.0  # our choice: how long after its "success" a device may keep the link
 PAUSE_GRACE_S = 2.0  # for "proceed" on its way
 PAUSES_MAX = 1000  # per file
+
+
+class _UnearnedError(MalformedError):
+    """The device said "success" before it was sent a byte."""
 
 
 @dataclass(slots=True)
@@ -112,7 +118,7 @@ class _Transfer:
             raise PauseNeverEndedError(msg)
 
     def _heed(self, got: Frame) -> Script[Control | None]:
-        fields = self.session.unseal(got.data)
+        fields = self.session.unseal(got)
         action = action_of(fields)
         if action is Action.SUCCESS:  # its answer may let the device reboot: `settle` sends it
             return Control(action, fields, got)
@@ -133,6 +139,8 @@ class _Transfer:
             case Action.FAILURE:
                 msg = "the device has the whole file and found it bad"
                 raise FailedByDeviceError(msg)
+            case _:
+                assert_never(action)
         return None
 
     def _pause(self, for_s: float) -> None:
@@ -155,7 +163,7 @@ class _Transfer:
             if isinstance(got, Control):
                 return self.ended_by(got, offset + len(data))
             if got is not None:
-                self._check(self.session.unseal(got.data).get(OFFSET), offset, len(data))
+                self._check(self.session.unseal(got).get(OFFSET), offset, len(data))
                 return None
         msg = f"the device did not answer the packet at {offset} in {PACKET_TRIES} tries of {PACKET_S:g} s"
         raise DeviceSilentError(msg)
@@ -165,7 +173,7 @@ class _Transfer:
         if control.action is Action.SUCCESS and reached == len(self.image.content):
             return control
         msg = f"the device said {control.action.name.lower()} after {reached} of {len(self.image.content)} bytes"
-        raise MalformedError(msg)
+        raise _UnearnedError(msg) if control.action is Action.SUCCESS and not reached else MalformedError(msg)
 
     def _check(self, said: Value | None, offset: int, size: int) -> None:
         """Hold the device to the offset it must name, and learn from its first answer which that is."""
@@ -188,7 +196,11 @@ def upload(session: Session, component: Component, image: VerifiedImage) -> Scri
     yield from settle(session)
     transfer = _Transfer(session, image, offer(session.options, component, image))
     try:
-        yield from _upload(transfer)
+        try:
+            yield from _upload(transfer)
+        except _UnearnedError:  # it kept a file of an earlier link: let it forget that, and send what we vouch for
+            yield from session.send(CONTROL, Field(ACTION, Action.CANCEL))
+            yield from _upload(transfer)
     except (StopAsked, MalformedError, PauseNeverEndedError):
         yield from session.send(CONTROL, Field(ACTION, Action.CANCEL))
         raise
@@ -219,7 +231,7 @@ def _ask_leave(transfer: _Transfer) -> Script[int]:
         msg = f"the device said {got.action.name.lower()} before the first packet"
         raise MalformedError(msg)
     session = transfer.session
-    return chunk_of(got.fields, session.options, sealed=bool(session.key))
+    return chunk_of(got.fields, session.options, sealed=session.sealed(PACKET))
 
 
 def _await_end(transfer: _Transfer) -> Script[Control]:
@@ -237,9 +249,17 @@ def settle(session: Session) -> Script[None]:
         yield from session.send(CONTROL_ANSWER, packet_id=owed.packet_id)
 
 
-def activate(session: Session) -> Script[None]:
-    """Let the device reboot: give the last answer and wait for the link to go, `REBOOT_S` at most."""
+def activate(session: Session) -> Script[bool]:
+    """Give the last answer and wait for the link to go, `REBOOT_S` at most; True when the device dropped it.
+
+    Raises:
+        LinkLostError: The link went before the answer was through, so the device may still wait for it.
+    """
     yield from settle(session)
     until_s = session.clock_s + REBOOT_S
-    while (yield from session.receive(until_s=until_s)) is not None:
-        pass
+    try:
+        while (yield from session.receive(until_s=until_s)) is not None:
+            pass
+    except LinkLostError:
+        return True
+    return False

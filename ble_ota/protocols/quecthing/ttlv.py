@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from ble_ota.errors import MalformedError
 
@@ -25,6 +25,7 @@ FALSE, TRUE, NUMBER, BINARY, STRUCT, BINARY_TOO = range(6)
 ID_MAX = 0x1FFF
 MAGNITUDE_MAX_BYTES = 8
 DECIMALS_MAX = 15
+DIGITS_MAX = 20  # of the integer part: 2 ** 64 has so many
 BINARY_MAX = 0xFFFF
 DEPTH_MAX = 8  # our own bound: a struct in a struct in a struct … has no use here
 FIELDS_MAX = 1024  # our own bound for one payload
@@ -70,6 +71,8 @@ def _encode(field: Field) -> bytes:
             return _tag(field.id, BINARY) + _u16(len(value)) + value
         case tuple():
             return _tag(field.id, STRUCT) + _u16(len(value)) + encode(value)
+        case _:
+            assert_never(value)
 
 
 def _tag(field_id: int, kind: int) -> bytes:
@@ -89,10 +92,11 @@ def _u16(number: int) -> bytes:
 def _encode_number(number: Decimal) -> bytes:
     sign, _, exponent = number.as_tuple()
     decimals = -exponent if isinstance(exponent, int) and exponent < 0 else 0
-    magnitude = int(abs(number).scaleb(decimals))
+    fits = number.is_finite() and decimals <= DECIMALS_MAX and number.adjusted() < DIGITS_MAX
+    magnitude = int(abs(number).scaleb(decimals)) if fits else 0
     size = max(1, (magnitude.bit_length() + 7) // 8)
-    if not number.is_finite() or decimals > DECIMALS_MAX or size > MAGNITUDE_MAX_BYTES:
-        msg = f"{number} does not fit a TTLV number"
+    if not fits or size > MAGNITUDE_MAX_BYTES:
+        msg = f"{number:.20} does not fit a TTLV number"
         raise ValueError(msg)
     return bytes((sign << 7 | decimals << 3 | size - 1,)) + magnitude.to_bytes(size, "big")
 

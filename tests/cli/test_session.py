@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from pydantic import SecretStr
+
+from ble_ota.cli.common import Common
+from ble_ota.cli.session import cloud_of, device_name, drop_tokens, keep_tokens, known, secret, session_of
+from ble_ota.cloud import Tokens
+from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError
+from ble_ota.link import Advert
+from ble_ota.model import Secret
+from ble_ota.protocols import Sighting, drivers
+from ble_ota.protocols.quecthing import Options
+from ble_ota.target import Target
+from ble_ota.vault import MemoryVault
+from tests.cli.desk import Desk
+
+COMMON = Common("plan", no_input=True)
+DRIVER = drivers(quecthing_options=Options())["quecthing"]
+
+
+def target(address: str, name: str, product_key: str = "", device_key: str = "") -> Target:
+    advert = Advert(address, name, -50, (), {})
+    return Target(advert, Sighting("quecthing", product_key, device_key), DRIVER, product_key, device_key)
+
+
+def tokens(*, lives_s: float) -> Tokens:
+    return Tokens(Secret("Bearer a"), time.time() + lives_s, Secret("Bearer r"), time.time() + lives_s)
+
+
+async def test_tokens_come_back_from_the_vault(desk: Desk) -> None:
+    vault, settings, kept = MemoryVault(), COMMON.settings(), tokens(lives_s=1000)
+    keep_tokens(vault, settings, kept)
+    async with cloud_of(settings, vault) as center:
+        assert center.tokens == kept
+
+
+async def test_dropped_tokens_do_not_come_back(desk: Desk) -> None:
+    vault, settings = MemoryVault(), COMMON.settings()
+    keep_tokens(vault, settings, tokens(lives_s=1000))
+    drop_tokens(vault, settings)
+    async with cloud_of(settings, vault) as center:
+        assert center.tokens is None
+
+
+async def test_tokens_of_another_account_are_not_taken(desk: Desk) -> None:
+    vault = MemoryVault()
+    keep_tokens(vault, COMMON.settings(), tokens(lives_s=1000))
+    async with cloud_of(COMMON.settings(email="other@example.com"), vault) as center:
+        assert center.tokens is None
+
+
+@pytest.mark.parametrize("kept", ["no json", "[]", "{}", '{"access": 1}'])
+async def test_tokens_that_cannot_be_read_are_none(desk: Desk, kept: str) -> None:
+    vault, settings = MemoryVault(), COMMON.settings()
+    vault.put(f"session {desk.url} demo@example.com", Secret(kept))
+    async with cloud_of(settings, vault) as center:
+        assert center.tokens is None
+
+
+async def test_a_session_that_is_over_is_replaced_by_a_login(desk: Desk) -> None:
+    vault, settings = MemoryVault(), COMMON.settings()
+    keep_tokens(vault, settings, tokens(lives_s=-1))
+    async with session_of(COMMON, settings, vault) as center:
+        await center.who_am_i()
+    assert len(desk.records("login")) == 1
+
+
+# ------------------------------------------------------------------ which device of the account
+
+
+async def test_a_device_is_known_by_its_keys_and_its_secret_is_kept(desk: Desk) -> None:
+    vault, device = MemoryVault(), desk.device
+    heard = target(device.address, device.name, desk.world.product_key, device.device_key)
+    async with session_of(COMMON, COMMON.settings(), vault) as center:
+        found, login = await known(heard, center, vault, None)
+    assert (found.device_key, login) == (device.device_key, Secret(device.binding_code))
+    assert vault.get(device_name(desk.world.product_key, device.device_key)) == login
+
+
+async def test_a_secret_that_was_given_goes_before_the_accounts(desk: Desk) -> None:
+    heard = target(desk.name, "", desk.world.product_key, desk.device.device_key)
+    async with session_of(COMMON, COMMON.settings(), MemoryVault()) as center:
+        _, login = await known(heard, center, MemoryVault(), Secret("mine"))
+    assert login == Secret("mine")
+
+
+@pytest.mark.parametrize("heard", [target("C0:DE:B0:E0:99:99", "QUEC_BLE_0001"), target("C0:DE:B0:E0:00:01", "")])
+async def test_a_device_without_keys_is_known_by_the_tail_of_name_or_address(desk: Desk, heard: Target) -> None:
+    async with session_of(COMMON, COMMON.settings(), MemoryVault()) as center:
+        found, _ = await known(heard, center, MemoryVault(), None)
+    assert (found.product_key, found.device_key) == (desk.world.product_key, desk.device.device_key)
+
+
+async def test_a_device_that_is_not_the_accounts_is_not_found(desk: Desk) -> None:
+    async with session_of(COMMON, COMMON.settings(), MemoryVault()) as center:
+        with pytest.raises(DeviceNotFoundError, match="QUEC_BLE_9999"):
+            await known(target("C0:DE:B0:E0:99:99", "QUEC_BLE_9999"), center, MemoryVault(), None)
+
+
+async def test_two_devices_it_could_be_are_both_shown(desk: Desk) -> None:
+    first, second = "AAAAAAAA0001", "BBBBBBBB0001"
+    twins = type("Twins", (), {})()
+    listed = [type("Listed", (), {"product_key": "p", "device_key": key})() for key in (first, second)]
+
+    async def devices() -> object:
+        for one in listed:
+            yield one
+
+    twins.devices = devices
+    with pytest.raises(DeviceAmbiguousError) as caught:
+        await known(target("C0:DE:B0:E0:00:01", ""), twins, MemoryVault(), None)
+    assert first in str(caught.value)
+    assert second in str(caught.value)
+
+
+def test_a_secret_of_the_settings_becomes_ours() -> None:
+    assert secret(SecretStr("x")) == Secret("x")
+    assert secret(None) is None

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ble_ota.cli.common import Common
+from ble_ota.cli.update import patience_of, policy_of, update
+from ble_ota.settings import isolated
+from ble_ota.virtual.developer_center import Faults
+from ble_ota.virtual.peripherals.quecthing import Habits
+from ble_ota.virtual.world import World
+from tests.cli.desk import Desk
+
+# ------------------------------------------------------------------ the path itself
+
+
+async def test_a_device_is_brought_up_to_date(desk: Desk) -> None:
+    assert await desk.update() == 0
+    assert b"".join(desk.boot.image("MAIN")) == desk.world.firmware(desk.world.components[0].files[0])
+    last = desk.told().last
+    assert (last["event"], last["verdict"], last["exit_code"], last["hint"]) == ("run.finished", "PASS", 0, "")
+    assert last["components"] == [{"component": "MAIN", "state": "verified"}]
+
+
+async def test_a_device_that_is_up_to_date_is_left_alone(desk: Desk) -> None:
+    await desk.update()
+    desk.told()
+    assert await desk.update() == 10
+    told = desk.told()
+    assert (told.last["verdict"], told.last["reason"]) == ("NOTHING_TO_DO", "up_to_date")
+    assert "transfer.started" not in told.names
+
+
+async def test_unset_report_numbers_keep_the_report_and_still_pass(desk: Desk) -> None:
+    desk.unset("report_status__succeeded")
+    assert await desk.update() == 0
+    told = desk.told()
+    kept = [line for line in told.lines if line["event"] == "report.kept"]
+    assert [(k["component"], k["outcome"]) for k in kept] == [("MAIN", "succeeded")]
+    assert "report_status.succeeded" in told.words
+    assert told.last["verdict"] == "PASS"
+
+
+async def test_the_words_of_a_run_without_json_leave_stdout_empty(desk: Desk) -> None:
+    assert await desk.update(json=False) == 0
+    said = desk.capsys.readouterr()
+    assert said.out == ""
+    assert said.err.endswith("PASS: the device runs MAIN 1.1.0\n")
+
+
+# ------------------------------------------------------------------ consent
+
+
+async def test_nobody_to_ask_is_a_usage_error_that_names_the_flag(desk: Desk) -> None:
+    assert await desk.update(yes=False) == 2
+    last = desk.told().last
+    assert (last["verdict"], last["reason"], last["exit_code"]) == ("ERROR", "usage", 2)
+    assert "--yes" in last["hint"]
+    assert desk.records("status.reported") == []
+
+
+# ------------------------------------------------------------------ what the Developer Center may send
+
+BAD_ANSWERS = {
+    "a plan without digest": (Faults(plan_without_digest=True), 21, "trust"),
+    "one flipped bit": (Faults(flip_bit_at=1000), 21, "trust"),
+    "a wrong size": (Faults(plan_wrong_size=True), 21, "trust"),
+    "a plan for another product": (Faults(plan_for_other_product=True), 21, "trust"),
+    "HTML": (Faults(html=True, only="getFetchPlan"), 20, "cloud_answer"),
+    "huge JSON": (Faults(huge_json_bytes=100_000_000, only="getFetchPlan"), 20, "cloud_answer"),
+    "an unknown error code": (Faults(code=4711, only="getFetchPlan"), 20, "api"),
+    "firmware that is not there": (Faults(status=404, only="/oss/"), 20, "cloud_unreachable"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_ANSWERS)
+async def test_a_bad_answer_is_named_and_the_device_left_alone(desk: Desk, what: str) -> None:
+    desk.center.faults, code, reason = BAD_ANSWERS[what]
+    assert await desk.update() == code
+    told = desk.told()
+    assert (told.last["verdict"], told.last["reason"], told.last["exit_code"]) == ("ERROR", reason, code)
+    assert told.last["message"]
+    assert told.last["hint"] in told.words
+    assert "transfer.started" not in told.names
+
+
+async def test_a_downgrade_is_refused(desk: Desk) -> None:
+    desk.center.faults = Faults(plan_downgrade=True)
+    assert await desk.update() == 12
+    last = desk.told().last
+    assert (last["verdict"], last["reason"]) == ("REFUSED", "policy")
+    assert "--allow-downgrade" in last["hint"]
+
+
+async def test_control_characters_of_the_notes_are_not_shown(desk: Desk) -> None:
+    desk.center.faults = Faults(plan_control_characters=True)
+    assert await desk.update() == 0
+    words = desk.told().words
+    assert "everything" in words
+    assert not {c for c in words if c in "\x1b\x07\x00\x85\r\u202e\u2066"}
+
+
+async def test_a_cache_that_cannot_be_written_is_named(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    desk.set(cache_dir=tmp_path / "file")
+    assert await desk.update() == 22
+    assert desk.told().last["reason"] == "storage"
+
+
+# ------------------------------------------------------------------ what the device may do
+
+TROUBLE = {
+    "declines": (Habits(declines=True), 32, "declined_by_device"),
+    "cancels": (Habits(cancel_at=500), 32, "cancelled_by_device"),
+    "answers an offset that is not ours": (Habits(wrong_offset_at=500), 32, "malformed"),
+    "finds the file bad": (Habits(fail_at_end=True), 32, "failed_by_device"),
+    "boots its old version": (Habits(boots_old=True), 33, "not_verified"),
+}
+
+
+@pytest.mark.parametrize("what", TROUBLE)
+async def test_a_device_in_trouble_is_a_failure_and_reported_as_one(desk: Desk, what: str) -> None:
+    habits, code, reason = TROUBLE[what]
+    desk.behaves(habits)
+    assert await desk.update() == code
+    told = desk.told()
+    assert (told.last["verdict"], told.last["reason"], told.last["exit_code"]) == ("FAIL", reason, code)
+    assert told.last["components"] == [{"component": "MAIN", "state": "failed"}]
+    assert told.last["hint"]
+    assert desk.center.status(desk.device.device_key, "MAIN") == 8
+
+
+@pytest.mark.looptime
+async def test_a_device_that_falls_silent_is_named(desk: Desk) -> None:
+    desk.behaves(Habits(silent_after=500))
+    assert await desk.update() == 31
+    last = desk.told().last
+    assert (last["verdict"], last["reason"]) == ("ERROR", "device_silent")
+    assert desk.center.status(desk.device.device_key, "MAIN") == 2  # a broken conversation is no verdict on the device
+
+
+async def test_a_device_that_is_not_there_is_not_found(desk: Desk) -> None:
+    assert await desk.update(device="C0:DE:B0:E0:00:99") == 30
+    last = desk.told().last
+    assert (last["verdict"], last["reason"]) == ("ERROR", "device_not_found")
+    assert "C0:DE:B0:E0:00:99" in last["message"]
+
+
+async def test_several_devices_that_fit_are_all_shown(desk: Desk, tmp_path: Path) -> None:
+    two = World.create(tmp_path / "two", devices=2, size_bytes=10)
+    desk.set(radio=f"virtual:{two.folder}")
+    common = Common("update", json=True, no_input=True)
+    assert await update(common, None, flags={}, yes=True, allow_downgrade=False) == 30
+    last = desk.told().last
+    assert last["reason"] == "device_ambiguous"
+    assert all(d.address in last["message"] for d in two.devices)
+
+
+# ------------------------------------------------------------------ settings of a run
+
+
+async def test_settings_that_are_wrong_still_end_in_a_verdict(desk: Desk) -> None:
+    desk.set(links="many")
+    assert await desk.update() == 3
+    told = desk.told()
+    assert told.names == ["run.started", "run.finished"]
+    assert (told.last["reason"], told.last["exit_code"]) == ("settings", 3)
+
+
+async def test_a_controller_that_is_not_there_is_the_adapters_fault(desk: Desk) -> None:
+    desk.set(radio="bumble:tcp-client:127.0.0.1:1")
+    assert await desk.update() == 34
+    assert desk.told().last["reason"] == "adapter"
+
+
+async def test_the_deadline_of_the_settings_ends_the_run(desk: Desk) -> None:
+    desk.behaves(Habits(silent_after=500))
+    desk.set(deadline_s=1)
+    assert await desk.update() == 124
+    last = desk.told().last
+    assert (last["verdict"], last["reason"]) == ("TIMEOUT", "deadline")
+    assert "1 s" in last["message"]
+
+
+def test_looks_after_a_reboot_are_no_further_apart_than_the_reboot_allows() -> None:
+    assert patience_of(isolated(reboot_s=2)).look_again_s == 0.5
+    assert patience_of(isolated()).look_again_s == 10
+
+
+def test_a_flagged_yes_is_unattended() -> None:
+    assert not policy_of(isolated(), allow_downgrade=False, attended=False).attended
+    assert policy_of(isolated(accept_md5=True), allow_downgrade=False, attended=True).accept_md5

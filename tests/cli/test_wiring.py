@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ble_ota.cli.wiring import drivers_of, needing, radio_of, vault_of
+from ble_ota.errors import ExtraMissingError, UsageError
+from ble_ota.gatt.bleak_radio import BleakRadio
+from ble_ota.settings import isolated
+
+
+@pytest.mark.parametrize("radio", ["", "bleak:x", "bumble", "bumble:", "virtual:", "smoke:signals"])
+async def test_a_radio_that_does_not_exist_is_refused(radio: str) -> None:
+    with pytest.raises(UsageError, match="no radio"):
+        async with radio_of(isolated(radio=radio)):
+            pass
+
+
+async def test_the_systems_bluetooth_is_the_default() -> None:
+    async with radio_of(isolated()) as radio:
+        assert isinstance(radio, BleakRadio)
+
+
+async def test_a_world_that_is_not_there_names_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no virtual world") as caught:
+        async with radio_of(isolated(radio=f"virtual:{tmp_path}")):
+            pass
+    assert "virtual cloud --world" in caught.value.hint
+
+
+async def test_a_missing_extra_is_a_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "bumble", None)
+    for name in [n for n in sys.modules if n.startswith(("bumble.", "ble_ota.gatt.bumble"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("ble_ota.gatt.bumble_backend", raising=False)
+    with pytest.raises(ExtraMissingError) as caught:
+        async with radio_of(isolated(radio="bumble:usb:0")):
+            pass
+    assert (caught.value.exit_code, caught.value.hint) == (3, "pip install 'ble-ota[bumble]'")
+
+
+def test_a_missing_module_of_ours_is_a_bug() -> None:
+    with pytest.raises(ModuleNotFoundError), needing("virtual", "this"):
+        raise ModuleNotFoundError(name="ble_ota.nothing")
+
+
+def test_what_the_sources_leave_open_reaches_the_protocol() -> None:
+    assert "quecthing" in drivers_of(isolated(quecthing={"login": False}))
+
+
+def test_secrets_lie_in_the_state_folder(tmp_path: Path) -> None:
+    vault = vault_of(isolated(keyring=False, state_dir=tmp_path))
+    assert vault.where == str(tmp_path / "secrets.json")

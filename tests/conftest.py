@@ -1,0 +1,16 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from hypothesis import settings
+
+# Fixed examples in CI, fresh ones at a desk; a failing one is printed with what it takes to see it again.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("desk", deadline=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+# looptime asks for the current event loop before the first plain test; with none set it makes none that leaks.
+asyncio.set_event_loop(None)

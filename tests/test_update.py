@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from ble_ota.errors import CloudUnreachableError, DeclinedByDeviceError, LinkLostError, NotVerifiedError, TrustError
+from ble_ota.events import PlanDecided
+from ble_ota.install import Patience
+from ble_ota.model import (
+    Approved,
+    Blocked,
+    Component,
+    Declined,
+    DeviceInfo,
+    Done,
+    FetchPlan,
+    Installed,
+    Outcome,
+    Plan,
+    PlannedFile,
+    UpToDate,
+    VerifiedImage,
+)
+from ble_ota.planning import decide
+from ble_ota.protocols.quecthing import Options
+from ble_ota.update import update
+from ble_ota.virtual.peripherals.quecthing import Habits
+from ble_ota.virtual.world import World
+from tests.bench import WATCHFUL, Bench, bench, content, whole_plan
+
+pytestmark = pytest.mark.looptime
+
+
+@dataclass
+class Doors:
+    """The doors of the main path over a bench, and what went through them, in order."""
+
+    on: Bench
+    plan: FetchPlan | None
+    agrees: bool = True
+    told: list[str] = field(default_factory=list)
+    confirmation_fails: bool = False
+    image_is_bad: bool = False
+
+    async def fetch_plan(self, _device: DeviceInfo) -> FetchPlan | None:
+        self.told.append("plan")
+        return self.plan
+
+    async def consent(self, plan: Plan) -> Approved | None:
+        self.told.append("asked")
+        return Approved(plan, "test") if self.agrees else None
+
+    async def report(self, component: Component, outcome: Literal["confirmed", "succeeded", "failed"]) -> None:
+        self.told.append(f"{outcome} {component.no}")
+        if self.confirmation_fails:
+            msg = "no network"
+            raise CloudUnreachableError(msg)
+
+    async def fetch(self, component: Component, file: PlannedFile) -> VerifiedImage:
+        self.told.append(f"fetched {component.no} {file.sort}")
+        at = next(n for n, c in enumerate(self.on.world.components) if c.no == component.no)
+        data = self.on.world.firmware(self.on.world.components[at].files[file.sort])
+        return VerifiedImage.check(file, data[:-1] + b"?" if self.image_is_bad else data)
+
+    async def run(self) -> Outcome:
+        installer = await self.on.installer(Patience(links=1))
+
+        async def install(component: Component, images: Sequence[VerifiedImage]) -> Installed:
+            self.told.append(f"installing {component.no}")
+            return await installer.install(component, images)
+
+        return await update(
+            installer.device,
+            fetch_plan=self.fetch_plan,
+            decide=partial(decide, policy=WATCHFUL, now_s=0),
+            consent=self.consent,
+            report=self.report,
+            fetch=self.fetch,
+            install=install,
+            emit=self.on.events.append,
+        )
+
+
+def doors(tmp_path: Path, habits: Habits | None = None) -> Doors:
+    on = bench(tmp_path, habits)
+    return Doors(on, whole_plan(on.world))
+
+
+async def test_one_component_goes_the_whole_way_in_order(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    outcome = await through.run()
+    assert isinstance(outcome, Done)
+    assert [(i.component.no, i.version_before, i.version) for i in outcome.installed] == [("MAIN", "1.0.0", "1.1.0")]
+    assert through.told == ["plan", "asked", "confirmed MAIN", "fetched MAIN 0", "installing MAIN", "succeeded MAIN"]
+
+
+async def test_all_are_confirmed_and_fetched_before_the_first_is_installed(tmp_path: Path) -> None:
+    world = World.create(tmp_path, packages={"MAIN": (b"m" * 500, b"n" * 300), "MCU": (b"u" * 400,)})
+    on = Bench(world, options=Options(version_ids={"": 12, "MCU": 13}))
+    through = Doors(on, whole_plan(world))
+    assert isinstance(await through.run(), Done)
+    assert through.told[2:] == [
+        "confirmed MAIN",
+        "confirmed MCU",
+        "fetched MAIN 0",
+        "fetched MAIN 1",
+        "fetched MCU 0",
+        "installing MAIN",
+        "succeeded MAIN",
+        "installing MCU",
+        "succeeded MCU",
+    ]
+    assert on.device.running("MCU") == content(world, 1)
+
+
+async def test_the_first_failure_stops(tmp_path: Path) -> None:
+    world = World.create(tmp_path, packages={"MAIN": (b"m" * 500,), "MCU": (b"u" * 400,)})
+    on = Bench(world, Habits(declines=True), Options(version_ids={"": 12, "MCU": 13}))
+    through = Doors(on, whole_plan(world))
+    with pytest.raises(DeclinedByDeviceError):
+        await through.run()
+    assert through.told[-2:] == ["installing MAIN", "failed MAIN"]
+
+
+async def test_no_plan_is_nothing_to_do(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    through.plan = None
+    assert isinstance(await through.run(), UpToDate)
+    assert through.told == ["plan"]
+
+
+async def test_a_device_that_runs_it_already_is_up_to_date(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    await through.run()
+    through.told.clear()
+    assert isinstance(await through.run(), UpToDate)
+    assert through.told == ["plan"]
+
+
+async def test_a_blocked_plan_is_neither_asked_about_nor_reported(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    assert through.plan is not None
+    down = replace(through.plan.components[0], target_version="0.9.0")
+    through.plan = replace(through.plan, components=(down,))
+    outcome = await through.run()
+    assert isinstance(outcome, Blocked)
+    assert through.told == ["plan"]
+    assert [e.decision for e in through.on.events if isinstance(e, PlanDecided)] == ["blocked"]
+
+
+async def test_a_no_leaves_everything_as_it_is(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    through.agrees = False
+    assert isinstance(await through.run(), Declined)
+    assert through.told == ["plan", "asked"]
+    assert through.on.device.stats.packets == 0
+
+
+async def test_a_confirmation_that_does_not_arrive_stops_before_any_firmware(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    through.confirmation_fails = True
+    with pytest.raises(CloudUnreachableError):
+        await through.run()
+    assert through.told == ["plan", "asked", "confirmed MAIN"]
+
+
+async def test_a_bad_image_never_reaches_the_device(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    through.image_is_bad = True
+    with pytest.raises(TrustError):
+        await through.run()
+    assert through.on.device.stats.packets == 0
+    assert "failed MAIN" not in through.told  # it is not the device that failed
+
+
+async def test_an_old_version_after_the_reboot_is_reported_as_failed(tmp_path: Path) -> None:
+    through = doors(tmp_path, Habits(boots_old=True))
+    with pytest.raises(NotVerifiedError):
+        await through.run()
+    assert through.told[-1] == "failed MAIN"
+
+
+async def test_a_broken_link_is_reported_as_nothing(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    through.on.air.before_operation = lambda index, _kind: through.on.air.cut() if index == 20 else None
+    with pytest.raises(LinkLostError):
+        await through.run()
+    assert through.told[-1] == "installing MAIN"
+
+
+async def test_a_component_that_is_done_is_left_alone_by_the_next_run(tmp_path: Path) -> None:
+    world = World.create(tmp_path, packages={"MAIN": (b"m" * 500,), "MCU": (b"u" * 400,)})
+    on = Bench(world, options=Options(version_ids={"": 12, "MCU": 13}))
+    first = whole_plan(world)
+    assert isinstance(await Doors(on, replace(first, components=first.components[:1])).run(), Done)
+    through = Doors(on, first)
+    outcome = await through.run()
+    assert isinstance(outcome, Done)
+    assert [i.component.no for i in outcome.installed] == ["MCU"]
+    assert "confirmed MAIN" not in through.told

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends import fail
+from keyring.errors import KeyringLocked, PasswordDeleteError
+
+from ble_ota.errors import StorageError
+from ble_ota.model import Secret
+from ble_ota.vault import FILE_MAX, FileVault, KeyringVault, MemoryVault, Vault, open_vault
+
+X, Y = Secret("hunter2"), Secret("hunter3")
+
+
+class Ring(KeyringBackend):
+    """A keyring in memory."""
+
+    priority = -1  # never chosen by itself
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kept: dict[tuple[str, str], str] = {}
+        self.locked = False
+
+    def _unlocked(self) -> dict[tuple[str, str], str]:
+        if self.locked:
+            msg = "locked"
+            raise KeyringLocked(msg)
+        return self.kept
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self._unlocked().get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._unlocked()[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        if self._unlocked().pop((service, username), None) is None:
+            raise PasswordDeleteError
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    before, ring = keyring.get_keyring(), Ring()
+    keyring.set_keyring(ring)
+    yield ring
+    keyring.set_keyring(before)
+
+
+@pytest.fixture(params=["file", "keyring", "memory"])
+def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
+    if request.param == "file":
+        return FileVault(tmp_path / "state" / "secrets.json")
+    if request.param == "memory":
+        return MemoryVault()
+    request.getfixturevalue("ring")
+    return KeyringVault()
+
+
+# ------------------------------------------------------------------ all vaults
+
+
+def test_a_secret_comes_back(vault: Vault) -> None:
+    vault.put("a", X)
+    vault.put("b", Y)
+    assert (vault.get("a"), vault.get("b")) == (X, Y)
+
+
+def test_a_secret_is_replaced(vault: Vault) -> None:
+    vault.put("a", X)
+    vault.put("a", Y)
+    assert vault.get("a") == Y
+
+
+def test_what_was_never_kept_is_nothing(vault: Vault) -> None:
+    assert vault.get("a") is None
+
+
+def test_a_secret_is_forgotten_and_the_others_stay(vault: Vault) -> None:
+    vault.put("a", X)
+    vault.put("b", Y)
+    vault.drop("a")
+    assert (vault.get("a"), vault.get("b")) == (None, Y)
+
+
+def test_forgetting_what_is_not_there_is_no_error(vault: Vault) -> None:
+    vault.drop("a")
+
+
+# ------------------------------------------------------------------ which one
+
+
+def test_the_keyring_is_used_where_there_is_one(ring: Ring, tmp_path: Path) -> None:
+    open_vault(tmp_path, use_keyring=True).put("a", X)
+    assert ring.kept == {("ble-ota", "a"): "hunter2"}
+
+
+def test_a_file_is_used_where_there_is_no_keyring(ring: Ring, tmp_path: Path) -> None:
+    keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
+    assert open_vault(tmp_path, use_keyring=True).where == str(tmp_path / "secrets.json")
+
+
+def test_a_file_is_used_where_the_settings_say_so(ring: Ring, tmp_path: Path) -> None:
+    open_vault(tmp_path, use_keyring=False).put("a", X)
+    assert ring.kept == {}
+
+
+# ------------------------------------------------------------------ the keyring
+
+
+def test_a_locked_keyring_has_nothing(ring: Ring) -> None:
+    KeyringVault().put("a", X)
+    ring.locked = True
+    assert KeyringVault().get("a") is None
+
+
+def test_a_locked_keyring_that_is_to_keep_is_named_and_the_secret_not_shown(ring: Ring) -> None:
+    ring.locked = True
+    with pytest.raises(StorageError) as caught:
+        KeyringVault().put("a", X)
+    assert "keyring = false" in caught.value.hint
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_locked_keyring_that_is_to_forget_is_named(ring: Ring) -> None:
+    ring.locked = True
+    with pytest.raises(StorageError):
+        KeyringVault().drop("a")
+
+
+# ------------------------------------------------------------------ the file
+
+
+def test_only_its_owner_can_read_the_file(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        FileVault(tmp_path / "s.json").put("a", X)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "s.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_others_could_read_is_replaced_by_one_they_cannot(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text("{}")
+    (tmp_path / "s.json").chmod(0o644)
+    FileVault(tmp_path / "s.json").put("a", X)
+    assert (tmp_path / "s.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_file_is_replaced_and_not_written_over(tmp_path: Path) -> None:
+    vault = FileVault(tmp_path / "s.json")
+    vault.put("a", X)
+    with (tmp_path / "s.json").open() as earlier:
+        vault.put("a", Y)
+        assert json.load(earlier) == {"a": "hunter2"}
+
+
+def test_a_write_that_fails_leaves_the_file_and_no_scrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = FileVault(tmp_path / "s.json")
+    vault.put("a", X)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        vault.put("a", Y)
+    assert vault.get("a") == X
+    assert [p.name for p in tmp_path.iterdir()] == ["s.json"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b'{"a": "' + b"x" * FILE_MAX + b'"}'])
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "s.json").write_bytes(content)
+    with pytest.raises(StorageError) as caught:
+        FileVault(tmp_path / "s.json").get("a")
+    assert "ble-ota login" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": ""}'])
+def test_what_is_no_secret_is_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / "s.json").write_text(content)
+    assert FileVault(tmp_path / "s.json").get("a") is None
