@@ -92,7 +92,7 @@ class Installer:
                 lost = error
             self.emit(LinkLost(str(lost), attempt, self.patience.links))
             await asyncio.sleep(self.patience.backoff_s * 2 ** (attempt - 1))
-            if delivery.complete and await self._runs(delivery.component):
+            if delivery.may_be_whole and await self._runs(delivery.component):
                 return True  # what was lost was the last word before the reboot
             if attempt == self.patience.links:
                 raise lost
@@ -111,12 +111,16 @@ class Installer:
             return await perform(driver.activate(session), link)
 
     async def _runs(self, component: Component) -> bool:
-        """Whether the target runs after all; False too when nobody can say."""
-        try:
-            version, _ = await self._read_back(component)
-        except BleOtaError:
-            return False
-        return version == component.target_version
+        """Whether the target runs after all, now or once the device has rebooted; False too when nobody can say."""
+        for pause_s in (self.patience.look_again_s, 0.0):
+            try:
+                version, _ = await self._read_back(component)
+            except BleOtaError:
+                return False
+            if version == component.target_version:
+                return True
+            await asyncio.sleep(pause_s)
+        return False
 
     async def _verify(self, component: Component, *, rebooted: bool) -> Installed:
         """Look until the target runs; a device that did not drop the link gets longer, it may reboot yet."""
@@ -170,8 +174,10 @@ class _Delivery:
     component: Component
     images: tuple[VerifiedImage, ...]
     emit: Emit
-    complete: bool = False
-    """The device has acknowledged every byte of every file, on some link."""
+    may_be_whole: bool = False
+    """On some link all was acknowledged but, at most, the packet in flight: the device may have every byte."""
+    _packet: int = 0  # bytes of the largest so far
+    _done: int = 0  # bytes, on this link
     _before: int = 0  # bytes of the files that are over, on this link
     _began_s: float = 0.0
 
@@ -180,13 +186,15 @@ class _Delivery:
         return sum(len(i.content) for i in self.images)
 
     def start(self) -> None:
-        self._before = 0
+        self._before = self._done = 0
         self._began_s = asyncio.get_running_loop().time()
         self.emit(TransferStarted(self.component.no, self.total))
 
     def progress(self, step: Progress) -> None:
         done = self._before + step.done
-        self.complete = self.complete or done == self.total
+        self._packet = max(self._packet, done - self._done)
+        self._done = done
+        self.may_be_whole = self.may_be_whole or done + self._packet >= self.total
         seconds = asyncio.get_running_loop().time() - self._began_s
         rate = round(done / seconds) if seconds > 0 else 0
         self.emit(TransferProgress(self.component.no, done, self.total, rate, step.resent))

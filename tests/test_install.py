@@ -259,3 +259,4 @@ async def test_a_last_word_that_is_lost_is_found_out_by_looking(tmp_path: Path) 
     installed = await installer.install(planned(on.world), images(on.world))
     assert installed.version == "1.1.0"
     assert on.device.running("MAIN") == content(on.world)
+    assert on.device.stats.packets == 25  # nothing went twice
