@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ async def device(common: Common, settings: Settings, radio: str, folder: Path | 
         raise UsageError(msg, hint="Give it `--radio bumble:TRANSPORT`, for example one that `virtual radio` names")
     world = _world(settings, folder)
     made = _device(world, key)
+    with _usable(world.folder):
+        habits = habits_of(world, made)
     try:
         opened = await open_transport(transport)
     except OSError as error:
@@ -71,7 +74,7 @@ async def device(common: Common, settings: Settings, radio: str, folder: Path | 
         raise AdapterError(msg, hint="Start `ble-ota virtual radio` first") from error
     async with opened:
         stack = Device.with_hci(made.name, Address(made.address), opened.source, opened.sink)
-        async with BumbleHost(stack, QuecThing(world, made, habits_of(world, made))).on():
+        async with BumbleHost(stack, QuecThing(world, made, habits)).on():
             data = {"address": made.address, "name": made.name, "device_key": made.device_key}
             await _ready(common, data | {"product_key": world.product_key}, f"{made.name} at {made.address}")
     return 0
@@ -91,9 +94,18 @@ def _world(settings: Settings, folder: Path | None) -> World:
     from ble_ota.virtual.world import World
 
     path = folder or settings.state_dir / BUILT_IN
-    try:
+    with _usable(path):
         return World.create(path)
-    except (ValueError, OSError) as error:
+
+
+@contextmanager
+def _usable(path: Path) -> Generator[None, None, None]:
+    """A world that cannot be used is a sentence."""
+    from ble_ota.virtual.world import WorldError
+
+    try:
+        yield
+    except (WorldError, OSError) as error:
         msg = f"the virtual world in {path} cannot be used: {error}"
         raise UsageError(msg, hint="Name another folder by `--world`, or delete this one") from error
 

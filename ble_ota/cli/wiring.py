@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from ble_ota.errors import (
@@ -69,13 +69,13 @@ async def _virtual_radio(folder: Path) -> AsyncGenerator[Radio, None]:
     with needing("virtual", "a virtual world"):
         from ble_ota.gatt import bumble_backend
         from ble_ota.virtual.place import place
-        from ble_ota.virtual.world import World
-    try:
-        world = World.open(folder)
-    except ValueError as error:
-        raise UsageError(str(error), hint="`ble-ota virtual cloud --world DIR` makes one") from error
-    async with place(world) as host, bumble_backend.radio(host, f"of {folder}") as radio:
-        yield radio
+        from ble_ota.virtual.world import World, WorldError
+    async with AsyncExitStack() as powered:
+        try:
+            host = await powered.enter_async_context(place(World.open(folder)))
+        except WorldError as error:
+            raise UsageError(str(error), hint="`ble-ota virtual cloud --world DIR` makes one") from error
+        yield await powered.enter_async_context(bumble_backend.radio(host, f"of {folder}"))
 
 
 @contextmanager

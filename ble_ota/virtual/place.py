@@ -12,7 +12,7 @@ from bumble.device import Device
 from ble_ota.virtual.bumble_host import BumbleHost
 from ble_ota.virtual.controller import AirWaves, device_on
 from ble_ota.virtual.peripherals.quecthing import Habits, Pause, QuecThing
-from ble_ota.virtual.world import World, WorldDevice
+from ble_ota.virtual.world import World, WorldDevice, WorldError
 
 HOST_ADDRESS = "F0:00:00:00:00:01"
 
@@ -24,7 +24,7 @@ def habits_of(world: World, device: WorldDevice) -> Habits:
     """How `device` behaves: as `habits.json` in its folder says, by the names of `Habits`; else `QUICK`.
 
     Raises:
-        ValueError: The file is no JSON of this form.
+        WorldError: The file is no JSON of this form.
     """
     file = world.home(device) / "habits.json"
     if not file.exists():
@@ -35,7 +35,7 @@ def habits_of(world: World, device: WorldDevice) -> Habits:
         return replace(QUICK, **said, pauses=pauses)
     except (ValueError, TypeError, AttributeError) as error:
         msg = f"{file} is not right: {error}"
-        raise ValueError(msg) from error
+        raise WorldError(msg) from error
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def place(world: World, habits: Habits | None = None) -> AsyncGenerator[De
         habits: How all of them behave; left out, each as `habits_of` says.
 
     Raises:
-        ValueError: As `habits_of` says.
+        WorldError: As `habits_of` says.
     """
     waves = AirWaves()  # type: ignore[no-untyped-call]
     async with AsyncExitStack() as powered:

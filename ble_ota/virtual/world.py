@@ -22,6 +22,12 @@ from pathlib import Path
 from typing import Any, Self
 
 DEVICES_MAX = 99
+
+
+class WorldError(ValueError):
+    """A folder is no virtual world, or one of its files is not right."""
+
+
 FORMAT = 1  # bump when world.json changes its shape
 
 
@@ -103,11 +109,11 @@ class World:
             size_bytes: See `packages`.
 
         Raises:
-            ValueError: `devices` is out of its range, or there is a world in `folder` that `open` refuses.
+            WorldError: `devices` is out of its range, or there is a world in `folder` that `open` refuses.
         """
         if not 1 <= devices <= DEVICES_MAX:
             msg = f"a world has 1 to {DEVICES_MAX} devices, not {devices}"
-            raise ValueError(msg)
+            raise WorldError(msg)
         if (folder / "world.json").exists():
             return cls.open(folder)
         chance = random.Random(seed)
@@ -127,17 +133,20 @@ class World:
         """Open the world in `folder`.
 
         Raises:
-            ValueError: There is none, it is of another format, or world.json is damaged.
+            WorldError: There is none, it is of another format, or world.json is damaged.
         """
         try:
             raw: Any = json.loads((folder / "world.json").read_text("utf-8"))
         except FileNotFoundError:
             msg = f"there is no virtual world in {folder}"
-            raise ValueError(msg) from None
+            raise WorldError(msg) from None
+        except ValueError as error:
+            msg = f"the virtual world in {folder} is damaged: {error}"
+            raise WorldError(msg) from error
         try:
             if raw["format"] != FORMAT:
                 msg = f"the virtual world in {folder} has format {raw['format']}, this version reads {FORMAT}"
-                raise ValueError(msg)
+                raise WorldError(msg)
             components = (
                 WorldComponent(**(c | {"files": tuple(WorldFile(**f) for f in c["files"])})) for c in raw["components"]
             )
@@ -145,7 +154,7 @@ class World:
             return cls(folder, raw["product_key"], tuple(devices), tuple(components), WorldUser(**raw["user"]))
         except (KeyError, TypeError) as error:
             msg = f"the virtual world in {folder} is damaged: {error}"
-            raise ValueError(msg) from error
+            raise WorldError(msg) from error
 
     def save(self) -> None:
         """Write world.json."""

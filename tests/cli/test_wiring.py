@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from ble_ota.cli.wiring import drivers_of, needing, radio_of, vault_of
-from ble_ota.errors import ExtraMissingError, UsageError
+from ble_ota.errors import ExtraMissingError, SettingsError, UsageError
 from ble_ota.gatt.bleak_radio import BleakRadio
+from ble_ota.link import Characteristic, LinkFacts, uuid16
+from ble_ota.script import Subscribe
 from ble_ota.settings import isolated
+from ble_ota.virtual.world import World
 
 
 @pytest.mark.parametrize("radio", ["", "bleak:x", "bumble", "bumble:", "virtual:", "smoke:signals"])
@@ -30,6 +33,14 @@ async def test_a_world_that_is_not_there_names_what_makes_one(tmp_path: Path) ->
     assert "virtual cloud --world" in caught.value.hint
 
 
+async def test_habits_that_cannot_be_read_are_a_sentence(tmp_path: Path) -> None:
+    world = World.create(tmp_path)
+    (world.home(world.devices[0]) / "habits.json").write_text('{"moods": 3}')
+    with pytest.raises(UsageError, match=r"habits\.json is not right"):
+        async with radio_of(isolated(radio=f"virtual:{tmp_path}")):
+            pass
+
+
 async def test_a_missing_extra_is_a_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "bumble", None)
     for name in [n for n in sys.modules if n.startswith(("bumble.", "ble_ota.gatt.bumble"))]:
@@ -47,7 +58,11 @@ def test_a_missing_module_of_ours_is_a_bug() -> None:
 
 
 def test_what_the_sources_leave_open_reaches_the_protocol() -> None:
-    assert "quecthing" in drivers_of(isolated(quecthing={"login": False}))
+    facts = LinkFacts("C0:DE:B0:E0:00:01", (Characteristic(1, uuid16(0x9C40), uuid16(0x180A), 20),))
+    without, wanting = (drivers_of(isolated(quecthing={"login": login}))["quecthing"] for login in (False, True))
+    assert next(without.open(facts, None)) == Subscribe(1)
+    with pytest.raises(SettingsError, match="wants a login"):
+        next(wanting.open(facts, None))
 
 
 def test_secrets_lie_in_the_state_folder(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ble_ota.gatt import bumble_backend
 from ble_ota.link import Advert, uuid16
 from ble_ota.virtual.peripherals.quecthing import Habits, Pause
 from ble_ota.virtual.place import HOST_ADDRESS, QUICK, habits_of, place
-from ble_ota.virtual.world import World
+from ble_ota.virtual.world import World, WorldError
 
 PROMPT_S = 5.0  # what takes milliseconds, on a machine that is busy
 PROTOCOL = uuid16(0x9C40)
@@ -85,7 +85,7 @@ def test_pauses_are_pauses(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"nothing_like_it": 1}', '{"pauses": [{}]}', '{"pauses": 1}'])
 def test_a_file_that_is_not_right_is_said(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ValueError, match=r"habits\.json is not right"):
+    with pytest.raises(WorldError, match=r"habits\.json is not right"):
         said(World.create(tmp_path), text)
 
 
