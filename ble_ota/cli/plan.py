@@ -10,7 +10,7 @@ from typing import Any
 from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.render import plan_text
-from ble_ota.cli.session import known, secret, session_of
+from ble_ota.cli.session import filled, known, secret, session_of
 from ble_ota.cli.update import policy_of
 from ble_ota.cli.wiring import drivers_of, radio_of, vault_of
 from ble_ota.cloud import DeveloperCenter
@@ -55,7 +55,8 @@ async def _device(
         drivers = drivers_of(settings).values()
         heard = await chosen(common, radio, drivers, wanted, within_s=settings.scan_s)
         target, login = await known(heard, center, vault, secret(settings.device_secret))
-        return describe(target, await look(target, radio, login, emit=silent, purpose="identify"))
+        said = describe(target, await look(target, radio, login, emit=silent, purpose="identify"))
+    return await filled(said, center, silent)
 
 
 def _text(device: DeviceInfo, fetched: FetchPlan, decision: Plan | UpToDate | Blocked) -> str:

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from ble_ota.cli.common import Common
 from ble_ota.cloud import ENDPOINTS, CloudDevice, DeveloperCenter, Tokens, base_url, joined, override
-from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError, SettingsError
-from ble_ota.model import Secret
+from ble_ota.errors import CloudError, DeviceAmbiguousError, DeviceNotFoundError, SettingsError
+from ble_ota.events import Emit, Warned
+from ble_ota.model import DeviceInfo, Secret
 from ble_ota.settings import Settings
 from ble_ota.target import Target
 from ble_ota.vault import Vault
@@ -144,6 +145,16 @@ async def _by_tail(target: Target, center: DeveloperCenter) -> CloudDevice:
         msg = f"{target} could be any of {keys}"
         raise DeviceAmbiguousError(msg)
     return await center.device(fitting[0].product_key, fitting[0].device_key)
+
+
+async def filled(device: DeviceInfo, center: DeveloperCenter, emit: Emit) -> DeviceInfo:
+    """What the device does not say of its versions, by the Developer Center's word, where that has one."""
+    try:
+        said = await center.versions(device.product_key, device.device_key)
+    except CloudError as error:
+        emit(Warned(f"the Developer Center does not say what the device runs: {error}"))
+        return device
+    return replace(device, versions={**said, **device.versions})
 
 
 def device_name(product_key: str, device_key: str) -> str:

@@ -12,7 +12,7 @@ from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.doors import fetcher, reporter
 from ble_ota.cli.run import Run
-from ble_ota.cli.session import known, secret, session_of
+from ble_ota.cli.session import filled, known, secret, session_of
 from ble_ota.cli.wiring import drivers_of, radio_of, vault_of
 from ble_ota.install import Installer, Patience
 from ble_ota.model import Component, Consent, Outcome
@@ -81,7 +81,7 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
             said = await center.versions(target.product_key, target.device_key)
             return said.get(component.no) or (said.get("") if component.kind.value == 0 else None)
 
-        device = describe(target, versions)
+        device = await filled(describe(target, versions), center, emit)
         installer = Installer(target, device, radio, login, emit, patience_of(settings), said_by_cloud)
         return await main_path(
             device,

@@ -49,6 +49,21 @@ async def test_the_words_of_a_run_without_json_leave_stdout_empty(desk: Desk) ->
     assert said.err.endswith("PASS: the device runs MAIN 1.1.0\n")
 
 
+async def test_what_the_device_does_not_say_the_developer_center_says(desk: Desk) -> None:
+    desk.behaves(Habits(answers_version=False))
+    assert await desk.update() == 33  # the virtual one believes a new version only when it is reported
+    told = desk.told()
+    shown = next(line for line in told.lines if line["event"] == "plan.shown")
+    assert shown["components"][0]["running"] == "1.0.0"
+    assert "1.0.0 -> 1.1.0" in told.words
+
+
+async def test_a_developer_center_that_does_not_say_what_runs_is_no_obstacle(desk: Desk) -> None:
+    desk.center.faults = Faults(code=5000, only="getDeviceBusinessAttributes")
+    assert await desk.update() == 0
+    assert "warning" in desk.told().names
+
+
 # ------------------------------------------------------------------ consent
 
 

@@ -56,8 +56,8 @@ class Control:
 
 
 def offer(options: Options, component: Component, image: VerifiedImage) -> tuple[Field, ...]:
-    """What a file is announced with; SHA-256 where the plan has it."""
-    digest = image.file.digest(Algorithm.SHA256) or image.file.digests[0]
+    """What a file is announced with; its check code is the strongest digest that the plan has."""
+    digest = next(d for algorithm in Algorithm if (d := image.file.digest(algorithm)))
     code = digest.hex.encode() if options.check_code == "hex" else bytes.fromhex(digest.hex)
     name = image.file.name.encode()
     return (

@@ -56,8 +56,11 @@ def test_a_check_code_is_named_by_its_number(algorithm: Algorithm, number: int, 
     assert (found[ALGORITHM], found[CHECK_CODE]) == (number, code)
 
 
-def test_sha256_is_offered_before_any_other() -> None:
-    assert offered(None, Algorithm.MD5, Algorithm.SHA256)[ALGORITHM] == 2
+@pytest.mark.parametrize(
+    ("by", "number"), [((Algorithm.MD5, Algorithm.SHA256), 2), ((Algorithm.CRC32, Algorithm.MD5), 0)]
+)
+def test_the_strongest_digest_is_offered(by: tuple[Algorithm, ...], number: int) -> None:
+    assert offered(None, *by)[ALGORITHM] == number
 
 
 def test_a_check_code_may_be_hexadecimal() -> None:
