@@ -2,7 +2,8 @@
 
 Seen in bumble 0.0.236: data packets of 27 bytes; a connection attempt cannot be cancelled; data is sent in the name
 of the *random* address, so that a host which connects with its public one is not heard; a reset leaves links and
-advertising standing, so that a host that died blocks the next one; a scan response repeats the advertisement.
+advertising standing, so that a host that died blocks the next one; a scan response repeats the advertisement; a
+connection is told by the old event only, for which Linux does not wait, and then cannot end the link.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bumble.device import Device
 from bumble.host import Host
 from bumble.link import LocalLink
 
+ENHANCED_COMPLETE = 1 << 9  # in the LE event mask; a host that sets it waits for no other (Vol 4 Part E 7.8.1)
 DATA_PACKET_BYTES = 251  # the longest link-layer payload; Core Specification Vol 6 Part B 2.4
 
 
@@ -66,10 +68,11 @@ class VirtualController(Controller):
     def on_hci_reset_command(self, _command: hci.HCI_Command) -> hci.HCI_StatusReturnParameters:
         """Forget everything a host has set up."""
         self.silence()
+        self.le_event_mask = 0
         return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
 
     def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
-        """Send to the host, with the advertiser's own scan response where the packet reports one."""
+        """Send to the host: with the advertiser's own scan response, and in the form the host has asked for."""
         if isinstance(packet, hci.HCI_LE_Extended_Advertising_Report_Event):
             scan_response = hci.HCI_LE_Extended_Advertising_Report_Event.EventType.SCAN_RESPONSE
             reports = [
@@ -77,6 +80,8 @@ class VirtualController(Controller):
                 for r in packet.reports
             ]
             packet = hci.HCI_LE_Extended_Advertising_Report_Event(reports)
+        elif isinstance(packet, hci.HCI_LE_Connection_Complete_Event) and self.le_event_mask & ENHANCED_COMPLETE:
+            packet = _enhanced(packet)
         super().send_hci_packet(packet)
 
     def _scan_response(self, address: hci.Address) -> bytes:
@@ -106,6 +111,22 @@ class VirtualController(Controller):
         with suppress(core.InvalidArgumentError):  # the other end is gone from the air altogether
             connection.send_ll_control_pdu(ll.TerminateInd(reason))
         self.on_le_disconnected(connection, reason)
+
+
+def _enhanced(complete: hci.HCI_LE_Connection_Complete_Event) -> hci.HCI_LE_Enhanced_Connection_Complete_Event:
+    return hci.HCI_LE_Enhanced_Connection_Complete_Event(
+        status=complete.status,
+        connection_handle=complete.connection_handle,
+        role=complete.role,
+        peer_address_type=complete.peer_address_type,
+        peer_address=complete.peer_address,
+        local_resolvable_private_address=hci.Address.ANY,
+        peer_resolvable_private_address=hci.Address.ANY,
+        connection_interval=complete.connection_interval,
+        peripheral_latency=complete.peripheral_latency,
+        supervision_timeout=complete.supervision_timeout,
+        central_clock_accuracy=complete.central_clock_accuracy,
+    )
 
 
 def device_on(waves: AirWaves, name: str, address: str) -> Device:

@@ -228,3 +228,28 @@ async def test_a_packet_may_be_as_long_as_the_link_layer_takes(central: Device) 
     queue = central.host.le_acl_packet_queue
     assert queue is not None
     assert queue.max_packet_size == 251
+
+
+@pytest.mark.parametrize(
+    ("mask", "told"),
+    [(0x1F, hci.HCI_LE_Connection_Complete_Event), (0x3FF, hci.HCI_LE_Enhanced_Connection_Complete_Event)],
+)
+async def test_a_connection_is_told_by_the_event_that_the_host_asked_for(
+    central: Device, device: Device, monkeypatch: pytest.MonkeyPatch, mask: int, told: type[hci.HCI_LE_Meta_Event]
+) -> None:
+    """Linux asks for the enhanced one and waits for no other: it could not end a link it was not told of."""
+    controller = controller_of(central)
+    controller.le_event_mask = mask
+    seen: list[hci.HCI_Packet] = []
+    sink = controller.hci_sink
+    assert sink is not None
+    on_packet = sink.on_packet
+
+    def note(packet: bytes) -> None:
+        seen.append(hci.HCI_Packet.from_bytes(bytes(packet)))
+        on_packet(packet)
+
+    monkeypatch.setattr(sink, "on_packet", note)
+    await connected(central, device)
+    completes = (hci.HCI_LE_Connection_Complete_Event, hci.HCI_LE_Enhanced_Connection_Complete_Event)
+    assert [type(p) for p in seen if isinstance(p, completes)] == [told]
