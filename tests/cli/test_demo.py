@@ -24,6 +24,22 @@ async def test_each_of_several_devices_has_a_run_and_a_verdict(capsys: pytest.Ca
     assert len({e["run"] for e in ends}) == 2
 
 
+async def test_one_of_several_that_fails_does_not_stop_the_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = World.create
+
+    def with_a_grumpy_one(folder: Path, *, devices: int, size_bytes: int) -> World:
+        world = create(folder, devices=devices, size_bytes=size_bytes)
+        (world.home(world.devices[0]) / "habits.json").write_text('{"declines": true}')
+        return world
+
+    monkeypatch.setattr(World, "create", with_a_grumpy_one)
+    assert await demo(Common("demo", json=True), size=500, devices=2) == 40
+    ends = [line for line in told(*capsys.readouterr()).lines if line["event"] == "run.finished"]
+    assert [(e["verdict"], e["exit_code"]) for e in ends] == [("FAIL", 32), ("PASS", 0)]
+
+
 async def test_nothing_of_the_users_is_touched(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     await demo(Common("demo", quiet=True), size=500, devices=1)
     assert not (tmp_path / "cache").exists()
