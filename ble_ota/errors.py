@@ -16,6 +16,7 @@ what *could not* be done is one of these; anything else that is raised is a bug:
     │       └── AccountLockedError
     ├── TrustError                    21   plan or image is not what it must be
     ├── StorageError                  22   cache, disk, state folder
+    ├── DeviceBusyError               12   another run has it
     ├── DeviceNotFoundError           30
     ├── DeviceAmbiguousError          30
     ├── LinkError                     31   resumable
@@ -162,6 +163,14 @@ class StorageError(BleOtaError):
     hint = "Check free space and permissions of the folder"
 
 
+class DeviceBusyError(BleOtaError):
+    """Another run, of this or another process, is at work on the device."""
+
+    exit_code = 12
+    retry = Retry.LATER
+    hint = "Wait until the other run has ended, or stop it"
+
+
 class DeviceNotFoundError(BleOtaError):
     """The device is not on the air."""
 
@@ -265,4 +274,4 @@ class StopAsked(BleOtaError):  # noqa: N818 -- not an error: the user's word
     """Someone asked to stop; thrown into a script so that it may say goodbye to the device."""
 
     exit_code = 130
-    hint = "Run the same command again to carry on"
+    hint = "Run the same command again, or `ble-ota resume`, to carry on"

@@ -6,7 +6,7 @@ file holds both. Sizes are bytes, rates bytes per second, times seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
@@ -48,6 +48,8 @@ class PlanShown(Event):
     name: ClassVar[str] = "plan.shown"
     plan: str
     components: list[Mapping[str, Any]]
+    fingerprint: str = ""  # `FetchPlan.fingerprint`
+    ends_at_s: float | None = None  # Unix time
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,22 @@ class RunFinished(Event):
 
 Emit: TypeAlias = Callable[[Event], None]
 """Takes an event; returns at once and never raises."""
+
+
+Record: TypeAlias = Callable[[Event], Awaitable[None]]
+"""Writes an event down for good, then tells it: what it announces may be done once this returns.
+
+Raises `StorageError` when it cannot be written; what it announces must not be done then.
+"""
+
+
+def recording(emit: Emit) -> Record:
+    """A `Record` that keeps nothing, for whoever has no ledger."""
+
+    async def record(event: Event) -> None:
+        emit(event)
+
+    return record
 
 
 def silent(_event: Event) -> None:

@@ -139,6 +139,16 @@ class FetchPlan:
     ends_at_s: float | None = None
     """Unix time after which the plan is over, where it says so."""
 
+    @property
+    def fingerprint(self) -> str:
+        """What is agreed to, as a SHA-256: id, device, versions, sizes and digests; links and notes may change."""
+        parts = [self.id, self.product_key, self.device_key]
+        for c in self.components:
+            parts += ["component", c.no, c.kind.name, c.source_version, c.target_version, str(c.delta)]
+            for f in c.files:
+                parts += ["file", str(f.size_bytes), *map(str, f.digests)]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -215,6 +225,22 @@ class VerifiedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a file had come, by the device's own word; kept so that another link or process may carry on."""
+
+    component: str
+    file: int
+    """Its place among the component's files, from 0."""
+    sha256: str
+    """Of the image: another one is never carried on."""
+    offset: int  # bytes acknowledged
+    learned: str
+    """As `script.Progress.learned`."""
+    age_s: float = 0.0
+    """Seconds since the device acknowledged, at the moment this object was made."""
+
+
+@dataclass(frozen=True, slots=True)
 class Installed:
     """One component, proven to run after the device's reboot."""
 
@@ -227,9 +253,8 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Every component of the plan runs."""
+    """Every component that was to be installed runs."""
 
-    plan: Plan
     installed: tuple[Installed, ...]
 
 

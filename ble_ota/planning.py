@@ -36,6 +36,9 @@ class Policy:
     """Install the running version again."""
 
 
+VERSION_MAX = 64  # characters; what is longer no device is believed to run, so it could never be proven
+
+
 class Order(Enum):
     """How a version stands to another."""
 
@@ -108,6 +111,9 @@ def _check_trust(device: DeviceInfo, fetched: FetchPlan, policy: Policy) -> None
     for component in fetched.components:
         if not component.target_version or not component.files:
             msg = f"the plan has no target version, or no file, for component {component.no}"
+            raise TrustError(msg)
+        if len(component.target_version) > VERSION_MAX:
+            msg = f"the plan's version of component {component.no} has {len(component.target_version)} characters"
             raise TrustError(msg)
         for file in component.files:
             _check_file(component, file, policy)

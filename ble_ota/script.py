@@ -62,6 +62,11 @@ class Progress:
     done: int  # bytes
     total: int  # bytes
     resent: int = 0  # bytes sent more than once so far
+    learned: str = ""
+    """What the driver wants told again when the file is carried on over another link; its own form, at most 200
+    characters, no secret."""
+    wait_s: float = 0.0
+    """The device has asked for so many seconds without progress; whoever watches for a stall grants them."""
 
 
 Step: TypeAlias = Subscribe | Read | Write | Await | Progress

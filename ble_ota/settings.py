@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     radio: str = "bleak"
     cache_dir: Path = Path(platformdirs.user_cache_dir(APP))
     state_dir: Path = Path(platformdirs.user_state_dir(APP))
+    ledger: str = ""  # SQLAlchemy URL; "" is the file ledger.db of state_dir
     keyring: bool = True  # False: secrets in a 0600 file of state_dir
 
     # who
@@ -90,12 +91,15 @@ class Settings(BaseSettings):
     # what is allowed
     accept_md5: bool = False
     strict_conditions: bool = False
+    offline: Literal["refuse", "queue"] = "refuse"  # with a confirmation that cannot be sent
 
     # how long
     deadline_s: float = Field(3600, gt=0)
     reboot_s: float = Field(120, gt=0)
     scan_s: float = Field(10, gt=0)
-    links: int = Field(3, ge=1, le=100)
+    links: int = Field(20, ge=1, le=1000)  # per component
+    download_window_s: float = Field(20, gt=0, le=600)  # a download below the floor for so long is given up
+    dwell_s: float = Field(0, ge=0, le=86400)  # after the proof: a second look, for devices that may fall back
 
     # what public sources leave open
     report_status: ReportStatus = Field(default_factory=ReportStatus)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError
-from ble_ota.events import Emit, LinkConnected
-from ble_ota.link import Advert, Radio
+from ble_ota.errors import BleOtaError, DeviceAmbiguousError, DeviceNotFoundError, Retry
+from ble_ota.events import Emit, LinkConnected, LinkLost
+from ble_ota.link import Advert, Link, Radio
 from ble_ota.model import DeviceInfo, Secret
-from ble_ota.perform import perform
+from ble_ota.perform import Watch, perform
 from ble_ota.protocols import AnyDriver, Sighting, recognise
 from ble_ota.protocols.driver import Versions
+from ble_ota.script import Script
+from ble_ota.tape import LinkTape, Recorder
 from ble_ota.text import clean
+
+T = TypeVar("T")
 
 SCAN_S = 10.0  # our choice: a device that advertises every second is heard several times
 OTHERS_S = 2.0  # how long to go on listening for a second device that fits
 CONNECT_S = 20.0  # our choice: two advertising intervals of the slowest devices, and discovery
+IDENTIFY_LINKS = 3  # our choice: nothing is under way yet, and somebody waits
 _ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
 
 
@@ -136,16 +142,71 @@ def _only(fitting: list[Target], wanted: Wanted, within_s: float) -> Target:
     return fitting[0]
 
 
-async def look(target: Target, radio: Radio, secret: Secret | None, *, emit: Emit, purpose: str) -> Versions:
+@dataclass(slots=True)
+class Talk:
+    """A link that stands, and the session on it."""
+
+    link: Link
+    tape: LinkTape | None
+    session: Any = None
+    """The driver's; its `open` makes it."""
+
+    async def do(self, script: Script[T], watch: Watch | None = None) -> T:
+        """Perform `script` on the link."""
+        return await perform(script, self.link, watch=watch, tape=self.tape)
+
+
+@asynccontextmanager
+async def talking(
+    target: Target, radio: Radio, secret: Secret | None, *, emit: Emit, purpose: str, recorder: Recorder | None = None
+) -> AsyncGenerator[Talk, None]:
+    """Connect and log in; disconnect at the end of the block.
+
+    Raises:
+        BleOtaError: As `Radio.connect` and the driver's `open` say.
+    """
+    with recorder.link(purpose, target.driver.redact) if recorder is not None else nullcontext() as tape:
+        async with radio.connect(target.advert.address, within_s=CONNECT_S) as link:
+            if tape is not None:
+                tape.stands(link.facts)
+            emit(LinkConnected(target.advert.address, purpose))
+            talk = Talk(link, tape)
+            talk.session = await talk.do(target.driver.open(link.facts, secret))
+            if tape is not None:
+                tape.opened(talk.session)
+            yield talk
+
+
+async def look(
+    target: Target, radio: Radio, secret: Secret | None, *, emit: Emit, purpose: str, recorder: Recorder | None = None
+) -> Versions:
     """Connect, log in and ask what runs, on a short link of its own: consent can take minutes.
 
     Raises:
-        BleOtaError: As `Radio.connect` and the driver's `open` and `identify` say.
+        BleOtaError: As `talking` and the driver's `identify` say.
     """
-    async with radio.connect(target.advert.address, within_s=CONNECT_S) as link:
-        emit(LinkConnected(target.advert.address, purpose))
-        session = await perform(target.driver.open(link.facts, secret), link)
-        return await perform(target.driver.identify(session), link)
+    async with talking(target, radio, secret, emit=emit, purpose=purpose, recorder=recorder) as talk:
+        return await talk.do(target.driver.identify(talk.session))
+
+
+async def identify(
+    target: Target, radio: Radio, secret: Secret | None, *, emit: Emit, recorder: Recorder | None = None
+) -> DeviceInfo:
+    """Ask the device what it runs, over as many as `IDENTIFY_LINKS` links.
+
+    Raises:
+        BleOtaError: As `look`.
+    """
+    for attempt in range(1, IDENTIFY_LINKS + 1):
+        try:
+            said = await look(target, radio, secret, emit=emit, purpose="identify", recorder=recorder)
+            return describe(target, said)
+        except BleOtaError as error:
+            if error.retry is not Retry.NEW_LINK or attempt == IDENTIFY_LINKS:
+                raise
+            emit(LinkLost(str(error), attempt, IDENTIFY_LINKS))
+        await asyncio.sleep(attempt)
+    raise AssertionError  # the last attempt returns or raises
 
 
 def describe(target: Target, versions: Versions) -> DeviceInfo:

@@ -20,7 +20,7 @@ from ble_ota.model import (
 )
 from ble_ota.planning import Policy
 from ble_ota.protocols import AnyDriver, quecthing
-from ble_ota.target import Target, Wanted, describe, find, look
+from ble_ota.target import Target, Wanted, find, identify
 from ble_ota.virtual.air import Air
 from ble_ota.virtual.peripherals.quecthing import Habits, QuecThing
 from ble_ota.virtual.radio import VirtualRadio
@@ -39,6 +39,8 @@ class Bench:
     options: quecthing.Options = field(default_factory=quecthing.Options)
     air: Air = field(default_factory=Air)
     events: list[Event] = field(default_factory=list[Event])
+    word_lost: bool = False
+    """Something the device said was lost on the way while the link stood: for tests to take note of."""
     device: QuecThing = field(init=False)
     radio: VirtualRadio = field(init=False)
     driver: AnyDriver = field(init=False)
@@ -63,12 +65,12 @@ class Bench:
 
     async def identified(self) -> tuple[Target, DeviceInfo]:
         target = await self.target()
-        versions = await look(target, self.radio, self.secret, emit=self.events.append, purpose="identify")
-        return target, describe(target, versions)
+        return target, await identify(target, self.radio, self.secret, emit=self.events.append)
 
     async def installer(self, patience: Patience = PATIENCE) -> Installer:
         target, info = await self.identified()
-        return Installer(target, info, self.radio, self.secret, self.events.append, patience)
+        emit = self.events.append
+        return Installer(target, info, self.radio, self.secret, emit, patience)
 
 
 def bench(tmp_path: Path, habits: Habits | None = None, *, size: int = 5000, **more: object) -> Bench:

@@ -12,7 +12,8 @@ CODES = {  # product.md 5: the contract
     "BleOtaError": 1, "UsageError": 2, "SettingsError": 3, "ExtraMissingError": 3, "CloudError": 20,
     "CloudUnreachableError": 20, "CloudAnswerError": 20, "ApiError": 20, "TokenRejectedError": 20,
     "LoginRefusedError": 20, "AccountLockedError": 20, "TrustError": 21, "StorageError": 22,
-    "DeviceNotFoundError": 30, "DeviceAmbiguousError": 30, "LinkError": 31, "LinkLostError": 31,
+    "DeviceBusyError": 12, "DeviceNotFoundError": 30, "DeviceAmbiguousError": 30, "LinkError": 31,
+    "LinkLostError": 31,
     "DeviceSilentError": 31, "PauseNeverEndedError": 31, "DeviceError": 32, "AttRefusedError": 32,
     "LoginFailedError": 32, "DeclinedByDeviceError": 32, "CancelledByDeviceError": 32, "FailedByDeviceError": 32,
     "MalformedError": 32, "NotVerifiedError": 33, "AdapterError": 34, "DeadlineError": 124, "StopAsked": 130,
@@ -20,6 +21,7 @@ CODES = {  # product.md 5: the contract
 RETRIES = {
     "CloudUnreachableError": Retry.LATER,
     "CloudAnswerError": Retry.LATER,
+    "DeviceBusyError": Retry.LATER,
     "DeviceNotFoundError": Retry.LATER,
     "AdapterError": Retry.LATER,
     "LinkError": Retry.NEW_LINK,

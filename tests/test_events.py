@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from ble_ota import events
 from ble_ota.cli.run import as_line
-from ble_ota.events import Emit, Event, Verdict, silent
+from ble_ota.events import Emit, Event, Verdict, recording, silent
 from ble_ota.model import (
     Algorithm,
     Blocked,
@@ -83,8 +83,8 @@ async def refused(plan: FetchPlan, emit: Emit) -> None:
         raise AssertionError
 
     device = DeviceInfo("C0:DE:B0:E0:00:01", "QUEC_BLE_0001", "pk", "dk", {"mcu": "1.0.0"})
-    no = {"consent": never, "report": never, "fetch": never, "install": never}
-    await update(device, fetch_plan=fetch_plan, decide=lambda _d, _p: Blocked("no", ""), emit=emit, **no)
+    no: dict[str, Any] = {"consent": never, "report": never, "fetch": never, "install": never}
+    await update(device, fetch_plan=fetch_plan, decide=lambda _d, _p: Blocked("no", ""), record=recording(emit), **no)
 
 
 def line_of(event: Event) -> dict[str, Any]:

@@ -3,17 +3,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from ble_ota.errors import AttRefusedError, LinkLostError
-from ble_ota.link import Link, uuid16
-from ble_ota.perform import perform
+from ble_ota.errors import AttRefusedError, BleOtaError, LinkLostError, StopAsked
+from ble_ota.link import Link, LinkFacts, uuid16
+from ble_ota.perform import GOODBYE_S, GOODBYE_STEPS, perform
 from ble_ota.protocols.quecthing import frame
-from ble_ota.script import Await, Notified, Progress, Read, Script, Subscribe, Write, notified, read
+from ble_ota.script import Await, Notified, Progress, Read, Reply, Script, Step, Subscribe, Write, notified, read
 from ble_ota.virtual.peripherals.quecthing import Habits
-from tests.bench import Bench, bench
+from tests.bench import Bench, bench, images, planned
 
 pytestmark = pytest.mark.looptime
 
@@ -22,7 +23,7 @@ INFO = frame.encode(frame.Frame(1000, 0x7040))
 
 @pytest.fixture
 def open_bench(tmp_path: Path) -> Bench:
-    return bench(tmp_path, Habits(login_required=False, firmware_revision=True))
+    return bench(tmp_path, Habits(login_required=False, firmware_revision=True))  # it takes a login all the same
 
 
 @pytest.fixture
@@ -121,19 +122,266 @@ async def test_a_script_may_do_more_after_what_was_thrown_in(link: Link) -> None
     assert await perform(script(), link) == b"1.0.0"
 
 
-async def test_a_flood_does_not_starve_the_loop(link: Link) -> None:
-    """A link that always has something: another task must still come to run."""
+async def test_a_script_without_a_step_gives_what_it_returns(link: Link) -> None:
+    def script(steps: int) -> Script[str]:
+        for n in range(steps):
+            yield Progress(n, steps)
+        return "nothing to do"
 
-    said = deque([Notified(1, b"x")] * 1000)
+    assert await perform(script(0), link) == "nothing to do"
 
-    class Flooded:
-        async def notification(self, _chars: tuple[int, ...]) -> Notified:
-            return said.popleft()
+
+@dataclass(slots=True)
+class Slow:
+    """A link on which a write takes a while; what was written, and when it was done."""
+
+    write_s: float = 0.5
+    lost_at: int | None = None
+    """From this write on the link is gone."""
+    stuck_at: int | None = None
+    """This write never ends."""
+    written: list[tuple[bytes, float]] = field(default_factory=list[tuple[bytes, float]])
+    given_up: list[bytes] = field(default_factory=list[bytes])
+    said: deque[Notified] = field(default_factory=deque[Notified])
+    _busy: bool = False
+
+    @property
+    def facts(self) -> LinkFacts:
+        return LinkFacts("C0:DE:B0:E0:00:01", ())
+
+    @property
+    def values(self) -> list[bytes]:
+        return [data for data, _ in self.written]
+
+    async def subscribe(self, char: int) -> None:
+        """Nothing to do."""
+
+    async def read(self, char: int) -> bytes:
+        return b""
+
+    async def write(self, char: int, data: bytes, *, ack: bool) -> None:
+        assert not self._busy, "a link carries one request at a time"
+        if self.lost_at is not None and len(self.written) >= self.lost_at:
+            msg = "gone"
+            raise LinkLostError(msg)
+        self._busy = True
+        try:
+            await asyncio.sleep(1e6 if len(self.written) == self.stuck_at else self.write_s)
+            self.written.append((data, asyncio.get_running_loop().time()))
+        except asyncio.CancelledError:
+            self.given_up.append(data)
+            raise
+        finally:
+            self._busy = False
+
+    async def notification(self, chars: tuple[int, ...]) -> Notified:
+        if self.said:
+            return self.said.popleft()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def polite(*goodbye: Step, first: Step) -> Script[None]:
+    """Does `first`, waits for ever, and says `goodbye` when it is asked to stop."""
+    try:
+        yield first
+        yield Await((1,), 1000)
+    except StopAsked:
+        for step in goodbye:
+            _ = yield step
+        raise
+
+
+BYE = Write(1, b"bye", ack=True)
+WAIT = Await((1,), 1000)
+DATA = Write(1, b"data", ack=True)
+
+
+async def stopped(script: Script[None], link: Link, *, after_s: float = 10.2) -> float:
+    """Cancel `script` after a while; gives how long it took from then until it had ended."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(perform(script, link))
+    await asyncio.sleep(after_s)
+    asked = loop.time()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    assert caught.value.__cause__ is None
+    return loop.time() - asked
+
+
+async def test_a_cancellation_lets_the_script_say_goodbye() -> None:
+    slow = Slow()
+    assert await stopped(polite(BYE, first=WAIT), slow) == pytest.approx(0.5)
+    assert slow.values == [b"bye"]
+
+
+async def test_a_write_under_way_is_ended_before_the_goodbye() -> None:
+    slow = Slow()
+    assert await stopped(polite(BYE, first=DATA), slow, after_s=0.2) == pytest.approx(0.8)
+    assert slow.values == [b"data", b"bye"]
+
+
+async def test_a_script_with_no_goodbye_stops_at_once() -> None:
+    slow = Slow()
+    assert await stopped(polite(first=WAIT), slow) == 0
+    assert slow.values == []
+
+
+async def test_a_script_that_returns_at_the_stop_does_not_end_the_cancellation() -> None:
+    def script() -> Script[None]:
+        try:
+            yield WAIT
+        except StopAsked:
+            return
+
+    assert await stopped(script(), Slow()) == 0
+
+
+async def test_a_goodbye_is_told_what_came_of_its_steps() -> None:
+    told: list[Reply] = []
 
     def script() -> Script[None]:
-        for _ in range(1000):
-            yield from notified(1, within_s=1)
+        try:
+            yield WAIT
+        except StopAsked:
+            told.append((yield BYE))
+            told.append((yield Await((1,), 1)))
 
+    slow = Slow()
+    task = asyncio.create_task(perform(script(), slow))
+    await asyncio.sleep(1)
+    slow.said.append(Notified(1, b"ok"))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [r.value for r in told] == [None, Notified(1, b"ok")]
+    assert [r.waited_s for r in told] == [pytest.approx(0.5), 0]
+
+
+async def test_a_goodbye_has_two_seconds() -> None:
+    slow = Slow(write_s=0.7)
+    assert await stopped(polite(*[BYE] * 10, first=WAIT), slow) == pytest.approx(GOODBYE_S)
+    assert (slow.values, slow.given_up) == ([b"bye"] * 2, [b"bye"])
+
+
+async def test_the_write_under_way_is_part_of_the_two_seconds() -> None:
+    slow = Slow(stuck_at=0)
+    assert await stopped(polite(BYE, first=DATA), slow) == pytest.approx(GOODBYE_S)
+    assert (slow.values, slow.given_up) == ([], [b"data"])
+
+
+async def test_a_goodbye_has_twenty_steps() -> None:
+    slow = Slow(write_s=0)
+    await stopped(polite(*[BYE] * 100, first=WAIT), slow)
+    assert len(slow.values) == GOODBYE_STEPS == 20
+
+
+async def test_a_lost_link_ends_the_goodbye() -> None:
+    seen: list[Exception] = []
+
+    def script() -> Script[None]:
+        try:
+            yield WAIT
+        except StopAsked:
+            try:
+                yield BYE
+            except LinkLostError as error:
+                seen.append(error)
+            yield WAIT
+
+    assert await stopped(script(), Slow(lost_at=0)) == 0
+    assert seen == []
+
+
+async def test_a_link_lost_while_writing_ends_the_goodbye() -> None:
+    slow = Slow(lost_at=1)
+    assert await stopped(polite(BYE, BYE, first=DATA), slow, after_s=0.2) == pytest.approx(0.3)
+    assert slow.values == [b"data"]
+
+
+async def test_a_second_cancellation_is_a_hard_stop() -> None:
+    slow = Slow(stuck_at=0)
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(perform(polite(BYE, first=WAIT), slow))
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.sleep(0.25)
+    asked = loop.time()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (loop.time() - asked, slow.given_up) == (0, [b"bye"])
+
+
+async def test_a_bug_in_a_goodbye_is_the_cause_and_the_cancellation_goes_on() -> None:
+    def script() -> Script[None]:
+        try:
+            yield WAIT
+        except StopAsked:
+            msg = "a bug"
+            raise ZeroDivisionError(msg) from None
+
+    task = asyncio.create_task(perform(script(), Slow()))
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+async def test_a_deadline_around_it_is_still_a_deadline() -> None:
+    slow = Slow()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3):
+            await perform(polite(BYE, first=DATA), slow)
+    assert slow.values == [b"data", b"bye"]
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
+
+
+async def test_a_deadline_around_a_goodbye_that_expires_is_still_a_deadline() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3):
+            await perform(polite(WAIT, first=WAIT), Slow())
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
+
+
+async def test_a_cancellation_in_a_deadline_is_no_deadline() -> None:
+    async def run() -> None:
+        async with asyncio.timeout(300):
+            await perform(polite(BYE, first=WAIT), Slow())
+
+    task = asyncio.create_task(run())
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_stop_cancels_the_transfer_of_a_real_device(open_bench: Bench, link: Link) -> None:
+    """Script, link and device together: the device forgets the file, and takes it anew over the same link."""
+    (image,), component = images(open_bench.world), planned(open_bench.world)
+    session = await perform(open_bench.driver.open(link.facts, open_bench.secret), link)
+    stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def watch(step: Progress) -> None:
+        if step.done > 1000 and not stop.done():
+            stop.set_result(None)
+
+    task = asyncio.create_task(perform(open_bench.driver.upload(session, component, image, None), link, watch=watch))
+    await stop
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await perform(open_bench.driver.upload(session, component, image, None), link)
+
+
+async def watched_turns(script: Script[None], link: Link) -> int:
+    """How often another task came to run meanwhile."""
     turns = 0
 
     async def other() -> None:
@@ -143,6 +391,67 @@ async def test_a_flood_does_not_starve_the_loop(link: Link) -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    await perform(script(), Flooded())  # type: ignore[arg-type]
+    await perform(script, link)
     task.cancel()
-    assert turns >= 900
+    return turns
+
+
+async def test_a_flood_does_not_starve_the_loop() -> None:
+    """A link that always has something: another task must still come to run."""
+
+    def script() -> Script[None]:
+        for _ in range(1000):
+            yield from notified(1, within_s=1)
+
+    assert await watched_turns(script(), Slow(said=deque([Notified(1, b"x")] * 1000))) >= 900
+
+
+async def test_progress_without_end_does_not_starve_the_loop() -> None:
+    def script() -> Script[None]:
+        for n in range(1000):
+            yield Progress(n, 1000)
+
+    assert await watched_turns(script(), Slow()) >= 900
+
+
+async def test_progress_without_end_can_be_stopped() -> None:
+    def script() -> Script[None]:
+        while True:
+            yield Progress(0, 1)
+
+    assert await stopped(script(), Slow(), after_s=0) == 0
+
+
+Taken = list[tuple[Step, Reply | BleOtaError]]
+
+
+async def test_a_tape_is_told_each_step_with_its_reply(link: Link) -> None:
+    char, taken = handle(link, 0x9C40), Taken()
+
+    def script() -> Script[None]:
+        yield Subscribe(char)
+        yield Progress(1, 2)
+        yield Await((char,), 3)
+
+    await perform(script(), link, tape=lambda step, came: taken.append((step, came)))
+    assert [step for step, _ in taken] == [Subscribe(char), Progress(1, 2), Await((char,), 3)]
+    waits = [came.waited_s for _, came in taken if isinstance(came, Reply)]
+    assert waits == pytest.approx([0.03, 0, 3])
+
+
+async def test_a_tape_is_told_what_is_thrown_in(link: Link) -> None:
+    taken = Taken()
+    with pytest.raises(AttRefusedError) as caught:
+        await perform(read(handle(link, 0x9C40)), link, tape=lambda step, came: taken.append((step, came)))
+    assert taken == [(Read(handle(link, 0x9C40)), caught.value)]
+
+
+async def test_a_tape_is_told_of_a_stop_and_of_the_goodbye() -> None:
+    taken = Taken()
+    script = polite(BYE, first=DATA)
+    task = asyncio.create_task(perform(script, Slow(), tape=lambda step, came: taken.append((step, came))))
+    await asyncio.sleep(10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [(step, type(came)) for step, came in taken] == [(DATA, Reply), (WAIT, StopAsked), (BYE, Reply)]

@@ -279,3 +279,23 @@ def test_an_unknown_value_blocks_where_conditions_are_strict(
 
 def test_an_unknown_value_nobody_asks_for_does_not_block() -> None:
     plan(on_condition(Conditions(), replace(STRICT, strict_conditions=True)))
+
+
+def test_a_version_that_no_device_could_prove_is_not_trusted() -> None:
+    assert isinstance(decided(target_version="1.1.0" + "0" * 59), Plan)
+    with pytest.raises(TrustError, match="65 characters"):
+        decided(target_version="1.1.0" + "0" * 60)
+
+
+def test_from_an_absurd_version_there_is_a_way_back() -> None:
+    """A plan may jump as high as it likes; what comes after it is a downgrade then, and can be allowed."""
+    absurd = "9" * 40 + ".0.0"
+    assert plan(decided(target_version=absurd)).doubts == ()
+    fooled = replace(DEVICE, versions={"fw": absurd})
+    assert "--allow-downgrade" in blocked(decided(fooled)).hint
+    assert "DOWN" in plan(decided(fooled, replace(STRICT, allow_downgrade=True))).doubts[0]
+
+
+def blocked(decision: Plan | UpToDate | Blocked) -> Blocked:
+    assert isinstance(decision, Blocked)
+    return decision

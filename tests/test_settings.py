@@ -133,7 +133,7 @@ def test_isolated_settings_hear_neither_environment_nor_file(monkeypatch: pytest
     monkeypatch.setenv("BLE_OTA_CLOUD", "environment")
     default_file().parent.mkdir(parents=True)
     default_file().write_text("links = 9")
-    assert (isolated(radio="virtual:x").cloud, isolated().links) == ("cn", 3)
+    assert (isolated(radio="virtual:x").cloud, isolated().links) == ("cn", 20)
 
 
 def test_isolated_settings_are_checked_too() -> None:

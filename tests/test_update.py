@@ -8,8 +8,15 @@ from typing import Literal
 
 import pytest
 
-from ble_ota.errors import CloudUnreachableError, DeclinedByDeviceError, LinkLostError, NotVerifiedError, TrustError
-from ble_ota.events import PlanDecided
+from ble_ota.errors import (
+    CloudAnswerError,
+    CloudUnreachableError,
+    DeclinedByDeviceError,
+    LinkLostError,
+    NotVerifiedError,
+    TrustError,
+)
+from ble_ota.events import PlanDecided, PlanShown, Warned, recording
 from ble_ota.install import Patience
 from ble_ota.model import (
     Approved,
@@ -44,6 +51,10 @@ class Doors:
     plan: FetchPlan | None
     agrees: bool = True
     told: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+    changes: list[FetchPlan | None] = field(default_factory=list[FetchPlan | None])
+    """What the plan becomes, one after each time that it is agreed to."""
+    unproven: tuple[Component, ...] = ()
     confirmation_fails: bool = False
     image_is_bad: bool = False
 
@@ -53,6 +64,8 @@ class Doors:
 
     async def consent(self, plan: Plan) -> Approved | None:
         self.told.append("asked")
+        if self.changes:
+            self.plan = self.changes.pop(0)
         return Approved(plan, "test") if self.agrees else None
 
     async def report(self, component: Component, outcome: Literal["confirmed", "succeeded", "failed"]) -> None:
@@ -63,6 +76,7 @@ class Doors:
 
     async def fetch(self, component: Component, file: PlannedFile) -> VerifiedImage:
         self.told.append(f"fetched {component.no} {file.sort}")
+        self.fetched.append(file.url)
         at = next(n for n, c in enumerate(self.on.world.components) if c.no == component.no)
         data = self.on.world.firmware(self.on.world.components[at].files[file.sort])
         return VerifiedImage.check(file, data[:-1] + b"?" if self.image_is_bad else data)
@@ -82,7 +96,8 @@ class Doors:
             report=self.report,
             fetch=self.fetch,
             install=install,
-            emit=self.on.events.append,
+            record=recording(self.on.events.append),
+            unproven=self.unproven,
         )
 
 
@@ -96,7 +111,15 @@ async def test_one_component_goes_the_whole_way_in_order(tmp_path: Path) -> None
     outcome = await through.run()
     assert isinstance(outcome, Done)
     assert [(i.component.no, i.version_before, i.version) for i in outcome.installed] == [("MAIN", "1.0.0", "1.1.0")]
-    assert through.told == ["plan", "asked", "confirmed MAIN", "fetched MAIN 0", "installing MAIN", "succeeded MAIN"]
+    assert through.told == [
+        "plan",
+        "asked",
+        "plan",
+        "confirmed MAIN",
+        "fetched MAIN 0",
+        "installing MAIN",
+        "succeeded MAIN",
+    ]
 
 
 async def test_all_are_confirmed_and_fetched_before_the_first_is_installed(tmp_path: Path) -> None:
@@ -104,7 +127,7 @@ async def test_all_are_confirmed_and_fetched_before_the_first_is_installed(tmp_p
     on = Bench(world, options=Options(version_ids={"": 12, "MCU": 13}))
     through = Doors(on, whole_plan(world))
     assert isinstance(await through.run(), Done)
-    assert through.told[2:] == [
+    assert through.told[3:] == [
         "confirmed MAIN",
         "confirmed MCU",
         "fetched MAIN 0",
@@ -166,7 +189,7 @@ async def test_a_confirmation_that_does_not_arrive_stops_before_any_firmware(tmp
     through.confirmation_fails = True
     with pytest.raises(CloudUnreachableError):
         await through.run()
-    assert through.told == ["plan", "asked", "confirmed MAIN"]
+    assert through.told == ["plan", "asked", "plan", "confirmed MAIN"]
 
 
 async def test_a_bad_image_never_reaches_the_device(tmp_path: Path) -> None:
@@ -203,3 +226,77 @@ async def test_a_component_that_is_done_is_left_alone_by_the_next_run(tmp_path: 
     assert isinstance(outcome, Done)
     assert [i.component.no for i in outcome.installed] == ["MCU"]
     assert "confirmed MAIN" not in through.told
+
+
+async def test_a_plan_that_changes_after_the_word_is_shown_and_asked_again(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    assert through.plan is not None
+    through.changes = [replace(through.plan, id="8")]
+    assert isinstance(await through.run(), Done)
+    assert through.told[:5] == ["plan", "asked", "plan", "asked", "plan"]
+    assert [e.plan for e in through.on.events if isinstance(e, PlanShown)] == ["7", "8"]
+    assert any(isinstance(e, Warned) for e in through.on.events)
+
+
+async def test_a_link_that_was_signed_anew_is_no_other_plan(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    assert through.plan is not None
+    (component,) = through.plan.components
+    fresh = replace(component, files=tuple(replace(f, url="https://example.com/new") for f in component.files))
+    through.changes = [replace(through.plan, components=(fresh,))]
+    assert isinstance(await through.run(), Done)
+    assert through.told.count("asked") == 1
+    assert through.fetched == ["https://example.com/new"]
+
+
+async def test_a_plan_that_is_withdrawn_after_the_word_is_not_installed(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    through.changes = [None]
+    assert isinstance(await through.run(), UpToDate)
+    assert through.told == ["plan", "asked", "plan"]
+
+
+async def test_a_plan_that_keeps_changing_is_given_up_on(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    assert through.plan is not None
+    through.changes = [replace(through.plan, id=str(n)) for n in range(8, 18)]
+    with pytest.raises(CloudAnswerError, match="changed 3 times"):
+        await through.run()
+    assert "confirmed MAIN" not in through.told
+
+
+async def test_what_an_earlier_run_had_sent_is_proven_and_reported(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    assert through.plan is not None
+    sent = through.plan.components
+    assert isinstance(await through.run(), Done)
+    again = Doors(through.on, None, unproven=sent)
+    outcome = await again.run()
+    assert isinstance(outcome, Done)
+    assert [(i.component.no, i.version_before, i.version) for i in outcome.installed] == [("MAIN", "1.0.0", "1.1.0")]
+    assert again.told == ["succeeded MAIN", "plan"]
+
+
+async def test_what_an_earlier_run_had_sent_and_does_not_run_is_sent_again(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    assert through.plan is not None
+    through.unproven = through.plan.components
+    assert isinstance(await through.run(), Done)
+    assert through.told.index("installing MAIN") < through.told.index("succeeded MAIN")
+    assert through.told.count("succeeded MAIN") == 1
+
+
+async def test_one_bad_image_of_several_leaves_the_device_untouched(tmp_path: Path) -> None:
+    """All or nothing: what belongs together is here and verified before the first byte of it moves."""
+    world = World.create(tmp_path, packages={"MAIN": (b"m" * 500,), "MCU": (b"u" * 400,)})
+    through = Doors(Bench(world, options=Options(version_ids={"": 12, "MCU": 13})), whole_plan(world))
+
+    async def fetch(component: Component, file: PlannedFile) -> VerifiedImage:
+        through.image_is_bad = component.no == "MCU"
+        return await Doors.fetch(through, component, file)
+
+    through.fetch = fetch  # type: ignore[method-assign]
+    with pytest.raises(TrustError):
+        await through.run()
+    assert through.told[-2:] == ["fetched MAIN 0", "fetched MCU 0"]
+    assert through.on.device.stats.announced == 0

@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 from ble_ota import __version__
+from ble_ota.cli.app_ledger import history_app, reports_app
+from ble_ota.cli.app_virtual import virtual_app
 from ble_ota.cli.common import Common, command
+from ble_ota.cli.options import Cloud, Device, Down, Radio, Record, Yes
 
 app = typer.Typer(
     name="ble-ota",
@@ -20,17 +23,10 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-virtual_app = typer.Typer(
-    rich_markup_mode=None, help="Parts of a virtual world, each as a process.", no_args_is_help=True
-)
 app.add_typer(virtual_app, name="virtual")
+app.add_typer(history_app, name="history")
+app.add_typer(reports_app, name="reports")
 
-Radio = Annotated[str | None, typer.Option(metavar="bleak|bumble:TRANSPORT|virtual:DIR", help="What to reach it by.")]
-Cloud = Annotated[str | None, typer.Option(metavar="cn|eu|us|URL", help="Which Developer Center.")]
-Device = Annotated[str | None, typer.Argument(metavar="DEVICE", help="Address, name, or PRODUCT_KEY/DEVICE_KEY.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the plan without being asked.")]
-Down = Annotated[bool, typer.Option("--allow-downgrade", help="Also go to a version that is lower.")]
-World = Annotated[Path | None, typer.Option(metavar="DIR", help="The world's folder; the built-in one if left out.")]
 
 SHOWN_VERSIONS = ("bleak", "bumble", "httpx", "pydantic", "typer")
 
@@ -63,14 +59,17 @@ async def demo(
     common: Common,
     size: Annotated[int, typer.Option(min=1, max=100_000_000, help="Bytes of the firmware.")] = 65536,
     devices: Annotated[int, typer.Option(min=1, max=99, help="How many devices.")] = 1,
+    fault: Annotated[str | None, typer.Option(metavar="NAME[@PERCENT]", help="Let something go wrong.")] = None,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="Tell what can go wrong, and end.")] = False,
 ) -> int:
     """Show the whole job on this machine alone.
 
     A virtual Developer Center, a virtual device, and the real pipeline between them.
     """
     from ble_ota.cli.demo import demo as job
+    from ble_ota.cli.demo_faults import tell
 
-    return await job(common, size=size, devices=devices)
+    return tell(common) if list_faults else await job(common, size=size, devices=devices, fault=fault)
 
 
 @command(app, "scan")
@@ -133,6 +132,7 @@ async def update(
     allow_downgrade: Down = False,
     cloud: Cloud = None,
     radio: Radio = None,
+    record: Record = None,
 ) -> int:
     """Bring one device up to date.
 
@@ -141,7 +141,7 @@ async def update(
     from ble_ota.cli.update import update as job
 
     flags = {"cloud": cloud, "radio": radio}
-    return await job(common, device, flags=flags, yes=yes, allow_downgrade=allow_downgrade)
+    return await job(common, device, flags=flags, yes=yes, allow_downgrade=allow_downgrade, record=record)
 
 
 @command(app, "flash")
@@ -155,6 +155,7 @@ async def flash(
     yes: Yes = False,
     allow_downgrade: Down = False,
     radio: Radio = None,
+    record: Record = None,
 ) -> int:
     """Bring a local file onto a device, with no cloud."""
     from ble_ota.cli.flash import Wish
@@ -164,7 +165,22 @@ async def flash(
         common,
         Wish(file, device, to, reinstall, protocol, yes, allow_downgrade),
         flags={"radio": radio},
+        record=record,
     )
+
+
+@command(app, "resume")
+async def resume(
+    common: Common,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="Which; the newest if left out.")] = None,
+) -> int:
+    """Carry on an update that was left unfinished.
+
+    What was agreed to is not asked again, as long as the plan is the same.
+    """
+    from ble_ota.cli.resume import resume as job
+
+    return await job(common, run)
 
 
 @command(app, "inspect")
@@ -181,40 +197,3 @@ async def doctor(common: Common, cloud: Cloud = None, radio: Radio = None) -> in
     from ble_ota.cli.doctor import doctor as job
 
     return await job(common, common.settings(cloud=cloud, radio=radio))
-
-
-@command(virtual_app, "cloud", group="virtual")
-async def virtual_cloud(
-    common: Common,
-    world: World = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
-) -> int:
-    """Run the virtual Developer Center."""
-    from ble_ota.cli.virtual import cloud as job
-
-    return await job(common, common.settings(), world, port)
-
-
-@command(virtual_app, "radio", group="virtual")
-async def virtual_radio(
-    common: Common,
-    clients: Annotated[int, typer.Option(min=2, max=64, help="How many controllers, each on a port.")] = 2,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The first port; 0 takes free ones.")] = 0,
-) -> int:
-    """Run the controllers of a virtual air, each behind a TCP port that speaks HCI."""
-    from ble_ota.cli.virtual import radio as job
-
-    return await job(common, clients, port)
-
-
-@command(virtual_app, "device", group="virtual")
-async def virtual_device(
-    common: Common,
-    radio: Annotated[str, typer.Option(metavar="bumble:TRANSPORT", help="The controller it lives on.")],
-    world: World = None,
-    device_key: Annotated[str | None, typer.Option(metavar="KEY", help="Which; the first if left out.")] = None,
-) -> int:
-    """Run one virtual device of a world."""
-    from ble_ota.cli.virtual import device as job
-
-    return await job(common, common.settings(), radio, world, device_key)

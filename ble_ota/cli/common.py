@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from getpass import getpass
 from pathlib import Path
@@ -254,8 +254,34 @@ def _logged(common: Common) -> Generator[None, None, None]:
 def _log_to(common: Common) -> logging.Handler:
     try:
         if common.log_file is not None:
-            return logging.FileHandler(common.log_file, encoding="utf-8")
+            return _LogFile(common.log_file, encoding="utf-8")
     except OSError as error:
         msg = f"the log file {common.log_file} cannot be written: {error.strerror}"
         raise StorageError(msg, hint="Name another one by `--log-file`") from error
     return logging.StreamHandler(sys.stderr) if common.verbose else logging.NullHandler()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that goes deaf when its disk says no, and says so once: a run is worth more than its log."""
+
+    _deaf = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        if not self._deaf:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
+        """See `logging.Handler`."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._deaf = True
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"warning: no more is logged to {self.baseFilename}: {error.strerror}\n")
+
+    def close(self) -> None:
+        """See `logging.Handler`; what could not be written before cannot be written now."""
+        with suppress(OSError):
+            super().close()

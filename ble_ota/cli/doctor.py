@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 
 from ble_ota.cli.common import Common
-from ble_ota.cli.wiring import radio_of, vault_of
+from ble_ota.cli.journal import place_of
+from ble_ota.cli.wiring import cloud_at, radio_of, vault_of
 from ble_ota.cloud import base_url
 from ble_ota.errors import BleOtaError
+from ble_ota.ledger import Ledger
 from ble_ota.settings import EVIDENCE, ReportStatus, Settings, default_file
 
 ROOM_BYTES = 200_000_000  # two images of the largest size
@@ -41,6 +43,7 @@ async def doctor(common: Common, settings: Settings) -> int:
         _adapter,
         _cloud,
         _disk,
+        _ledger,
         _secrets,
         _inferred,
     )
@@ -76,8 +79,8 @@ def _mend(settings: Settings, error: BleOtaError) -> str:
 
 async def _cloud(_common: Common, settings: Settings) -> list[Finding]:
     try:
-        url = base_url(settings.cloud)
-        async with httpx.AsyncClient(timeout=ASK_S) as client:
+        async with cloud_at(settings) as place, httpx.AsyncClient(timeout=ASK_S) as client:
+            url = base_url(place)
             answer = await client.head(url)
     except BleOtaError as error:
         return [Finding("cloud", False, str(error), error.hint, error.exit_code)]
@@ -114,6 +117,19 @@ def _writable(folder: Path) -> bool:
     import os
 
     return os.access(folder, os.W_OK)
+
+
+async def _ledger(_common: Common, settings: Settings) -> list[Finding]:
+    place = place_of(settings)
+    if isinstance(place, Path) and not place.exists():
+        return [Finding("ledger", True, f"{place} (not there: the first run makes it)")]
+    try:
+        async with await Ledger.open(place) as ledger:
+            left, kept = len(await ledger.unfinished()), len(await ledger.kept())
+    except BleOtaError as error:
+        return [Finding("ledger", False, str(error), error.hint, error.exit_code)]
+    shown = place if isinstance(place, Path) else "the database that `ledger` names"
+    return [Finding("ledger", True, f"{shown}: {left} runs to resume, {kept} reports to send")]
 
 
 async def _secrets(_common: Common, settings: Settings) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""The doors of the main path: reports to the Developer Center, downloads through the cache."""
+"""The doors of the main path to firmware: downloads through the cache, and the check of what they bring."""
 
 from __future__ import annotations
 
@@ -8,46 +8,23 @@ from contextlib import contextmanager
 
 import firmware_cache
 from ble_ota import images
-from ble_ota.cloud import DeveloperCenter, Reported
-from ble_ota.errors import CloudError, CloudUnreachableError, SettingsError, StorageError, TrustError
+from ble_ota.errors import CloudUnreachableError, StorageError, TrustError
 from ble_ota.events import (
-    ConfirmReported,
     DownloadDone,
     DownloadProgress,
     DownloadStarted,
     Emit,
     ImageVerified,
-    ReportKept,
-    StatusReported,
 )
 from ble_ota.model import Algorithm, Component, PlannedFile, VerifiedImage
 from ble_ota.settings import Settings
-from ble_ota.target import Target
-from ble_ota.update import Fetch, Report
-
-
-def reporter(center: DeveloperCenter, target: Target, emit: Emit) -> Report:
-    """Reports to the Developer Center: a confirmation arrives or raises, the others are told when they do not."""
-
-    async def report(component: Component, outcome: Reported) -> None:
-        send = center.report(target.product_key, target.device_key, component.no, outcome)
-        if outcome == "confirmed":
-            emit(ConfirmReported(component.no, await send))
-            return
-        try:
-            status = await send
-        except (CloudError, SettingsError) as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            emit(ReportKept(component.no, outcome, f"{error}{hint}"))
-        else:
-            emit(StatusReported(component.no, outcome, status))
-
-    return report
+from ble_ota.update import Fetch
 
 
 def fetcher(settings: Settings, emit: Emit) -> Fetch:
     """Downloads through the cache; the bytes that are hashed are the bytes that are sent."""
     cache = firmware_cache.FirmwareCache(settings.cache_dir)
+    limits = firmware_cache.Limits(window_s=settings.download_window_s)
 
     async def fetch(component: Component, file: PlannedFile) -> VerifiedImage:
         emit(DownloadStarted(component.no, file.size_bytes))
@@ -56,7 +33,7 @@ def fetcher(settings: Settings, emit: Emit) -> Fetch:
             emit(DownloadProgress(component.no, done, total))
 
         with cache_errors():
-            found = await cache.fetch(_ref(file), file.url, progress=progress)
+            found = await cache.fetch(_ref(file), file.url, progress=progress, limits=limits)
             emit(DownloadDone(component.no, found.size_bytes, found.sha256, found.cached))
             content = await asyncio.to_thread(found.read)
         return await verify(component, file, content, emit)

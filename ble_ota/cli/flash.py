@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from ble_ota.cli import ask
+from ble_ota.cli.carried import claim, consent, unproven
 from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.doors import verify
 from ble_ota.cli.inspect import read_file
+from ble_ota.cli.journal import journal_of
+from ble_ota.cli.record import meet, recorded
 from ble_ota.cli.run import Run
 from ble_ota.cli.session import device_name, secret
 from ble_ota.cli.update import patience_of, policy_of
@@ -27,6 +30,7 @@ from ble_ota.model import (
     Algorithm,
     Component,
     ComponentKind,
+    Consent,
     DeviceInfo,
     Digest,
     FetchPlan,
@@ -38,7 +42,8 @@ from ble_ota.model import (
 from ble_ota.planning import decide
 from ble_ota.protocols import AnyDriver
 from ble_ota.settings import Settings
-from ble_ota.target import Target, Wanted, describe, look
+from ble_ota.tape import Recorder
+from ble_ota.target import Target, Wanted, identify
 from ble_ota.text import clean
 from ble_ota.update import update as main_path
 
@@ -55,39 +60,85 @@ class Wish:
     yes: bool
     allow_downgrade: bool
 
+    def arguments(self) -> dict[str, object]:
+        """What carrying on must know."""
+        return {
+            "file": str(self.file.absolute()),
+            "to": self.to,
+            "reinstall": self.reinstall,
+            "protocol": self.protocol,
+            "allow_downgrade": self.allow_downgrade,
+        }
 
-async def flash(common: Common, wish: Wish, *, flags: Mapping[str, object]) -> int:
-    """Run `ble-ota flash`."""
+
+async def flash(common: Common, wish: Wish, *, flags: Mapping[str, object], record: Path | None = None) -> int:
+    """Run `ble-ota flash`; into `record` goes its transcript."""
     run = Run(common, "flash", wish.device or "")
 
-    async def job() -> Outcome:
+    async def job(recorder: Recorder | None) -> Outcome:
         settings = common.settings(**flags)
-        run.limit(settings.deadline_s)
-        content = await asyncio.to_thread(read_file, wish.file)
-        version = _version(common, wish, content)
-        policy = policy_of(
-            settings, allow_downgrade=wish.allow_downgrade, attended=not wish.yes, reinstall=wish.reinstall
-        )
-        async with radio_of(settings) as radio:
-            drivers = _drivers(drivers_of(settings), wish.protocol)
-            wanted = Wanted.parse(wish.device or "")
-            target = _named(await chosen(common, radio, drivers, wanted, within_s=settings.scan_s), wanted)
-            run.device = f"{target.product_key}/{target.device_key}"
-            login = _login(common, settings, target)
-            device = describe(target, await look(target, radio, login, emit=run.emit, purpose="identify"))
-            installer = Installer(target, device, radio, login, run.emit, patience_of(settings))
-            return await main_path(
-                device,
-                fetch_plan=partial(_plan, wish.file, content, version),
-                decide=partial(decide, policy=policy, now_s=time.time()),
-                consent=ask.consent(common, yes=wish.yes),
-                report=_no_report,
-                fetch=partial(_fetch, content, run.emit),
-                install=installer.install,
-                emit=run.emit,
-            )
+        return await bring_file(Task(run, settings, ask.consent(common, yes=wish.yes), wish, recorder=recorder))
 
-    return await run.tell(job)
+    return await run.tell(recorded(run, record, job))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What it takes to flash."""
+
+    run: Run
+    settings: Settings
+    consent: Consent
+    wish: Wish
+    carries_on: str = ""
+    """Id of the run that was named to be carried on."""
+    recorder: Recorder | None = None
+
+
+async def bring_file(task: Task) -> Outcome:
+    """Find the device, ask it, and take the main path with a plan of one file.
+
+    Raises:
+        BleOtaError: As the main path and its doors say.
+    """
+    run, settings, wish = task.run, task.settings, task.wish
+    run.limit(settings.deadline_s)
+    wanted = Wanted.parse(wish.device or "")
+    journal = await journal_of(run, settings, wanted, wish.arguments(), carries_on=task.carries_on)
+    content = await asyncio.to_thread(read_file, wish.file)
+    version = _version(run.common, wish, content)
+    policy = policy_of(settings, allow_downgrade=wish.allow_downgrade, attended=not wish.yes, reinstall=wish.reinstall)
+    async with radio_of(settings) as radio:
+        drivers = _drivers(drivers_of(settings), wish.protocol)
+        target = _named(await chosen(run.common, radio, drivers, wanted, within_s=settings.scan_s), wanted)
+        await claim(run, journal, target)
+        login = _login(run.common, settings, target)
+        patience, recorder = patience_of(settings), task.recorder
+        meet(recorder, target, settings, patience)
+        device = await identify(target, radio, login, emit=run.emit, recorder=recorder)
+        await journal.identified(device)
+        installer = Installer(
+            target,
+            device,
+            radio,
+            login,
+            run.emit,
+            patience,
+            marks=journal.marks,
+            record=run.record,
+            recorder=recorder,
+        )
+        return await main_path(
+            device,
+            fetch_plan=partial(_plan, wish.file, content, version),
+            decide=partial(decide, policy=policy, now_s=time.time()),
+            consent=consent(run, journal, task.consent),
+            report=_no_report,
+            fetch=partial(_fetch, content, run.emit),
+            install=installer.install,
+            record=run.record,
+            unproven=await unproven(journal),
+        )
 
 
 def _version(common: Common, wish: Wish, content: bytes) -> str:

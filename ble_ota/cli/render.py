@@ -95,9 +95,9 @@ class Screen:
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.stop()
 
     def show(self, event: Event) -> None:
         """Show one event."""
@@ -124,7 +124,7 @@ class Screen:
         step = percent - before >= LINE_EVERY_PERCENT and percent <= 100 - LINE_EVERY_PERCENT  # 100 % comes right after
         if step or before < percent == 100 or (time.monotonic() - at >= LINE_EVERY_S and percent > before):
             self._told = (time.monotonic(), percent)
-            rate = f", {size(event.rate_bps)}/s" if isinstance(event, TransferProgress) else ""
+            rate = f", {size(event.rate_bps)}/s" if isinstance(event, TransferProgress) and event.rate_bps else ""
             self._line(f"  {percent:3d} %  {size(event.bytes)} of {size(event.total)}{rate}")
 
     def _draw(self, event: TransferProgress | DownloadProgress) -> None:
@@ -133,7 +133,8 @@ class Screen:
             from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
             columns = ("  ", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            above = sys.stdout.isatty()  # else what is written there is for whoever reads it, and not for the screen
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=above)
             self._task = self._bar.add_task("", total=event.total)
             self._bar.start()
         if self._task is not None:

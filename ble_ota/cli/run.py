@@ -1,4 +1,4 @@
-"""One run, told from its start to its one verdict."""
+"""One run, told from its start to its one verdict, which is written down before it is told."""
 
 from __future__ import annotations
 
@@ -8,87 +8,93 @@ import logging
 import secrets
 import signal
 import sys
-import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ble_ota import __version__
 from ble_ota.cli.common import Common, say_bug
 from ble_ota.cli.render import Screen
-from ble_ota.errors import BleOtaError, DeadlineError, DeviceError, NotVerifiedError, StopAsked
-from ble_ota.events import (
-    DeviceRebooting,
-    DeviceVerified,
-    DownloadProgress,
-    DownloadStarted,
-    Event,
-    ImageVerified,
-    LinkConnected,
-    PlanDecided,
-    PlanShown,
-    RunFinished,
-    RunStarted,
-    StatusReported,
-    TransferProgress,
-    TransferStarted,
-    Verdict,
-)
-from ble_ota.model import Blocked, Declined, Done, Outcome, UpToDate
+from ble_ota.cli.tally import Tally
+from ble_ota.cli.verdict import Ended, aborted, of_error, of_outcome
+from ble_ota.errors import BleOtaError, DeadlineError, StorageError
+from ble_ota.events import DownloadProgress, Event, RunFinished, RunStarted, TransferProgress, Verdict
+from ble_ota.model import Outcome
 
-# Which phase an event begins; the seconds of each are in run.finished.
-PHASES: Mapping[type[Event], str] = {
-    PlanShown: "consent",
-    PlanDecided: "confirm",
-    DownloadStarted: "download",
-    ImageVerified: "connect",
-    TransferStarted: "transfer",
-    DeviceRebooting: "reboot",
-    DeviceVerified: "report",
-    StatusReported: "report",
-}
+if TYPE_CHECKING:
+    from ble_ota.cli.journal import Journal
+    from ble_ota.ledger import Ending, Entry
+
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
-SIGNAL_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+SIGNAL_CODES = {s: 128 + s for name in ("SIGINT", "SIGTERM", "SIGHUP") if (s := getattr(signal, name, None))}
+STORED_S = 90.0  # our choice: a verdict that cannot be written down by then never will; the ledger gives up after 60 s
+AFTERWARDS_S = 10.0  # our choice: how long one waits for reports to arrive before the verdict is told
 
 
 def as_line(event: Event, *, run: str, device: str, seq: int, at: datetime) -> dict[str, Any]:
     """An event as its JSON line; see `events.schema.json`."""
     stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"v": 1, "ts": stamp, "seq": seq, "event": event.name, "run": run, "device": device} | _plain(event)
+
+
+def _plain(event: Event) -> dict[str, Any]:
     plain = asdict(event)
     if isinstance(event, RunFinished):
         plain["verdict"] = event.verdict.value
-    return {"v": 1, "ts": stamp, "seq": seq, "event": event.name, "run": run, "device": device} | plain
+    return plain
 
 
 @dataclass(slots=True)
 class Run:
-    """Tells events as they come, counts what `run.finished` sums up, and ends in one verdict."""
+    """Tells events as they come, writes down what must not be lost, and ends in one verdict."""
 
     common: Common
     command: str
     device: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(6))
+    journal: Journal | None = None
+    """Where it is written down, from the moment the settings are known."""
+    afterwards: Callable[[], Awaitable[None]] | None = None
+    """What is still to be done when the verdict stands; it has `AFTERWARDS_S`, and must not raise."""
     _seq: int = 0
     _screen: Screen = field(init=False)
-    _phase: str = "identify"
-    _phase_began: float = field(default_factory=time.monotonic)
-    _seconds: dict[str, float] = field(default_factory=dict[str, float])
-    _components: dict[str, str] = field(default_factory=dict[str, str])
-    _sent: list[_Sent] = field(default_factory=list["_Sent"])
+    _tally: Tally = field(default_factory=Tally)
+    _open: AsyncExitStack = field(default_factory=AsyncExitStack)
     _signal: signal.Signals | None = None
+    _asked: int = 0  # how many signals have come
+    _stoppable: asyncio.Task[Any] | None = None  # what a signal cancels; None while a verdict is written down
     _timeout: asyncio.Timeout | None = None
     _deadline_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._screen = Screen(quiet=self.common.quiet)
 
+    # ------------------------------------------------------------------ events
+
     def emit(self, event: Event) -> None:
-        """Tell `event`; an `events.Emit`."""
-        self._count(event)
+        """Tell `event`; an `events.Emit`. It is written down with the next one that must be."""
+        seq, at = self._count(event)
+        if self.journal is not None and not isinstance(event, TransferProgress | DownloadProgress | RunFinished):
+            self.journal.note(_entry(event, seq, at))
+        self._tell(event, seq, at)
+
+    async def record(self, event: Event) -> None:
+        """Write `event` down, then tell it; an `events.Record`. Raises `StorageError`."""
+        seq, at = self._count(event)
+        if self.journal is not None:
+            await self.journal.write(_entry(event, seq, at), event)
+        self._tell(event, seq, at)
+
+    def _count(self, event: Event) -> tuple[int, datetime]:
+        self._tally.count(event)
         self._seq += 1
-        line = json.dumps(as_line(event, run=self.id, device=self.device, seq=self._seq, at=datetime.now(UTC)))
+        return self._seq, datetime.now(UTC)
+
+    def _tell(self, event: Event, seq: int, at: datetime) -> None:
+        line = json.dumps(as_line(event, run=self.id, device=self.device, seq=seq, at=at))
         _log.log(logging.DEBUG if isinstance(event, TransferProgress | DownloadProgress) else logging.INFO, "%s", line)
         with suppress(OSError, ValueError):  # whoever looked has gone; the run goes on
             self._screen.show(event)
@@ -97,26 +103,15 @@ class Run:
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
 
-    def _count(self, event: Event) -> None:
-        if type(event) in PHASES or (isinstance(event, LinkConnected) and event.purpose == "verify"):
-            self._enter(PHASES.get(type(event), "verify"))
-        match event:
-            case PlanShown():
-                self._components = {c["no"]: "planned" for c in event.components}
-            case TransferStarted():
-                self._components[event.component] = "transferring"
-                self._sent.append(_Sent(event.component))
-            case TransferProgress():
-                self._sent[-1].count(event)
-            case DeviceVerified():
-                self._components[event.component] = "verified"
-            case _:
-                pass
+    # ------------------------------------------------------------------ what a job may ask
 
-    def _enter(self, phase: str) -> None:
-        now = time.monotonic()
-        self._seconds[self._phase] = round(self._seconds.get(self._phase, 0) + now - self._phase_began, 3)
-        self._phase, self._phase_began = phase, now
+    async def enter(self, opened: AbstractAsyncContextManager[T]) -> T:
+        """Keep something open until the verdict is written down and told."""
+        return await self._open.enter_async_context(opened)
+
+    def hold(self, held: AbstractContextManager[T]) -> T:
+        """Hold something until the verdict is written down and told."""
+        return self._open.enter_context(held)
 
     def limit(self, deadline_s: float) -> None:
         """Say how long the run may still take, once the settings are known."""
@@ -124,117 +119,141 @@ class Run:
             self._timeout.reschedule(asyncio.get_running_loop().time() + deadline_s)
             self._deadline_s = deadline_s
 
+    # ------------------------------------------------------------------ start to end
+
     async def tell(self, job: Callable[[], Awaitable[Outcome]]) -> int:
         """Do `job` and tell how it ended, whichever way it ends; give the exit code."""
         self.emit(RunStarted(self.command, __version__))
         self._screen.open()
-        with self._signals():
-            try:
+        async with self._open:
+            with self._signals():
+                ended = await self._ended(job)
+                finished = await self._stored(ended)
+                await self._afterwards()
+            self._clear()
+            self.emit(finished)
+        return finished.exit_code
+
+    async def _ended(self, job: Callable[[], Awaitable[Outcome]]) -> Ended:
+        try:
+            with self._cancellable():
                 async with asyncio.timeout(None) as self._timeout:
-                    finished = self._outcome(await job())
-            except BleOtaError as error:
-                finished = self._failed(error)
-            except TimeoutError as error:
-                finished = self._late(error)
-            except asyncio.CancelledError:
-                if self._signal is None:
-                    raise
-                finished = self._aborted(SIGNAL_CODES[self._signal])
-            except Exception as bug:  # noqa: BLE001 -- said, and the run still ends in a verdict
-                finished = self._bug(bug)
-        return self._finish(finished)
+                    return of_outcome(await job())
+        except BleOtaError as error:
+            return of_error(error)
+        except TimeoutError as error:
+            if self._timeout is None or not self._timeout.expired():
+                return self._bug(error)  # a time-out that nobody has named
+            return of_error(DeadlineError(f"the run took longer than {self._deadline_s:g} s"))
+        except asyncio.CancelledError:
+            if self._signal is None:
+                raise
+            return aborted(SIGNAL_CODES[self._signal])
+        except Exception as bug:  # noqa: BLE001 -- said, and the run still ends in a verdict
+            return self._bug(bug)
 
-    def _late(self, error: TimeoutError) -> RunFinished:
-        """The deadline, or a time-out that nobody has named."""
-        if self._timeout is None or not self._timeout.expired():
-            return self._bug(error)
-        return self._failed(DeadlineError(f"the run took longer than {self._deadline_s:g} s"))
+    def _bug(self, bug: Exception) -> Ended:
+        self._clear()
+        with suppress(OSError, ValueError):
+            say_bug()
+        return Ended(Verdict.ERROR, "bug", 1, f"{type(bug).__name__}: {bug}")
 
-    def _bug(self, bug: Exception) -> RunFinished:
-        self._screen.close()
-        say_bug()
-        return self._finished(Verdict.ERROR, "bug", 1, f"{type(bug).__name__}: {bug}")
+    def _clear(self) -> None:
+        """Take away what is drawn, where the terminal is still there."""
+        with suppress(OSError, ValueError):
+            self._screen.close()
+
+    async def _stored(self, ended: Ended) -> RunFinished:
+        """Write the verdict down; one that cannot be written is not told."""
+        self._tally.enter("end")
+        if self.journal is None:
+            return self._finished(ended)
+        try:
+            async with asyncio.timeout(STORED_S):
+                await self.journal.finish(_ending(self._finished(ended)))
+        except (StorageError, TimeoutError) as error:
+            why = error if isinstance(error, StorageError) else StorageError("the ledger does not answer")
+            lost = f"{why}; what could not be written down: {ended.verdict}, {ended.message}"
+            return self._finished(of_error(StorageError(lost, hint=why.hint)))
+        except Exception as bug:  # noqa: BLE001 -- said; the run's next start closes it
+            return self._finished(self._bug(bug))
+        return self._finished(ended)
+
+    def _finished(self, ended: Ended) -> RunFinished:
+        return RunFinished(
+            ended.verdict,
+            ended.reason,
+            ended.exit_code,
+            ended.message,
+            ended.hint,
+            components=self._tally.components(failed=ended.failed),
+            bytes_sent=self._tally.bytes_sent,
+            bytes_resent=self._tally.bytes_resent,
+            seconds=self._tally.seconds,
+        )
+
+    async def _afterwards(self) -> None:
+        """Do what is left for a while; a signal ends it, and who was asked twice does not begin it."""
+        if self.afterwards is None or self._asked > 1:
+            return
+        try:
+            with self._cancellable():
+                async with asyncio.timeout(AFTERWARDS_S):
+                    await self.afterwards()
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            if self._signal is None:
+                raise
+        except Exception as bug:  # noqa: BLE001 -- said; the verdict that is written down stands
+            self._bug(bug)
 
     @contextmanager
     def _signals(self) -> Generator[None, None, None]:
-        """Let SIGINT and SIGTERM end the run, not the process."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        """Let a signal end what can be ended politely, a second one at once, and a third one the process."""
+        loop = asyncio.get_running_loop()
 
         def stop(number: signal.Signals) -> None:
-            self._signal = number
-            if task is not None:
-                task.cancel()
+            self._asked += 1
+            self._signal = self._signal or number
+            if self._stoppable is not None:
+                self._stoppable.cancel()
+            if self._asked == 2:
+                _let_go(loop)
 
         for number in SIGNAL_CODES:
             loop.add_signal_handler(number, stop, number)
         try:
             yield
         finally:
-            for number in SIGNAL_CODES:
-                loop.remove_signal_handler(number)
-            if self._signal is not None and task is not None:
+            _let_go(loop)
+
+    @contextmanager
+    def _cancellable(self) -> Generator[None, None, None]:
+        """Let a signal cancel the block; afterwards the task is as it was."""
+        self._stoppable = task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        try:
+            yield
+        finally:
+            self._stoppable = None
+            while task is not None and task.cancelling() > before:
                 task.uncancel()
 
-    def _finish(self, finished: RunFinished) -> int:
-        self._screen.close()
-        self.emit(finished)
-        return finished.exit_code
 
-    def _outcome(self, outcome: Outcome) -> RunFinished:
-        match outcome:
-            case Done():
-                versions = ", ".join(f"{i.component.no or 'firmware'} {i.version}" for i in outcome.installed)
-                return self._finished(Verdict.PASS, "verified", 0, f"the device runs {versions}")
-            case UpToDate():
-                return self._finished(Verdict.NOTHING_TO_DO, "up_to_date", 10, outcome.why)
-            case Declined():
-                return self._finished(Verdict.DECLINED, "declined", 11, "you said no; nothing was sent to the device")
-            case Blocked():
-                return self._finished(Verdict.REFUSED, "policy", 12, outcome.why, outcome.hint)
-
-    def _failed(self, error: BleOtaError) -> RunFinished:
-        if isinstance(error, StopAsked):
-            return self._aborted(error.exit_code)
-        if isinstance(error, DeadlineError):
-            verdict = Verdict.TIMEOUT
-        else:
-            verdict = Verdict.FAIL if isinstance(error, DeviceError | NotVerifiedError) else Verdict.ERROR
-        for no, state in self._components.items():
-            self._components[no] = "failed" if state == "transferring" else state
-        return self._finished(verdict, error.reason, error.exit_code, str(error), error.hint)
-
-    def _aborted(self, exit_code: int) -> RunFinished:
-        return self._finished(Verdict.ABORTED, "stopped", exit_code, "stopped", StopAsked.hint)
-
-    def _finished(self, verdict: Verdict, reason: str, exit_code: int, message: str, hint: str = "") -> RunFinished:
-        self._enter("end")
-        return RunFinished(
-            verdict,
-            reason,
-            exit_code,
-            message,
-            hint,
-            components=[{"component": no, "state": state} for no, state in self._components.items()],
-            bytes_sent=sum(s.bytes + s.resent for s in self._sent),
-            bytes_resent=self._resent(),
-            seconds=self._seconds,
-        )
-
-    def _resent(self) -> int:
-        """Bytes that went more than once: within a link by the script's word, across links all but the last."""
-        last = {s.component: at for at, s in enumerate(self._sent)}
-        return sum(s.resent + (0 if last[s.component] == at else s.bytes) for at, s in enumerate(self._sent))
+def _let_go(loop: asyncio.AbstractEventLoop) -> None:
+    """Let signals end the process again."""
+    for number in SIGNAL_CODES:
+        loop.remove_signal_handler(number)
 
 
-@dataclass(slots=True)
-class _Sent:
-    """What went of one component over one link."""
+def _entry(event: Event, seq: int, at: datetime) -> Entry:
+    from ble_ota.ledger import Entry
 
-    component: str
-    bytes: int = 0
-    resent: int = 0
-    _of_file: int = 0  # bytes of the present file that went more than once: the script counts anew for each
+    return Entry(seq, at.timestamp(), event.name, _plain(event))
 
-    def count(self, progress: TransferProgress) -> None:
-        new = progress.resent if progress.resent < self._of_file else progress.resent - self._of_file
-        self.bytes, self.resent, self._of_file = progress.bytes, self.resent + new, progress.resent
+
+def _ending(finished: RunFinished) -> Ending:
+    from ble_ota.ledger import Ending
+
+    return Ending(**_plain(finished))

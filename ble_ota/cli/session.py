@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from ble_ota.cli.common import Common
+from ble_ota.cli.wiring import cloud_at
 from ble_ota.cloud import ENDPOINTS, CloudDevice, DeveloperCenter, Tokens, base_url, joined, override
 from ble_ota.errors import CloudError, DeviceAmbiguousError, DeviceNotFoundError, SettingsError
 from ble_ota.events import Emit, Warned
@@ -21,17 +22,20 @@ from ble_ota.vault import Vault
 @asynccontextmanager
 async def cloud_of(settings: Settings, vault: Vault) -> AsyncGenerator[DeveloperCenter, None]:
     """The Developer Center with the session that is kept, if there is one; new tokens are kept too."""
-    async with DeveloperCenter(
-        settings.cloud,
-        user_domain=settings.user_domain,
-        user_domain_secret=secret(settings.user_domain_secret) or Secret(""),
-        endpoints=override(ENDPOINTS, settings.endpoints),
-        tokens=_kept_tokens(vault, settings),
-        on_tokens=lambda tokens: keep_tokens(vault, settings, tokens),
-        report_status=settings.report_status.known(),
-        signature=joined if settings.signature == "joined" else None,
-        sign_type=settings.sign_type,
-    ) as center:
+    async with (
+        cloud_at(settings) as place,
+        DeveloperCenter(
+            place,
+            user_domain=settings.user_domain,
+            user_domain_secret=secret(settings.user_domain_secret) or Secret(""),
+            endpoints=override(ENDPOINTS, settings.endpoints),
+            tokens=_kept_tokens(vault, settings),
+            on_tokens=lambda tokens: keep_tokens(vault, settings, tokens),
+            report_status=settings.report_status.known(),
+            signature=joined if settings.signature == "joined" else None,
+            sign_type=settings.sign_type,
+        ) as center,
+    ):
         yield center
 
 

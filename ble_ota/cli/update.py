@@ -6,11 +6,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from ble_ota.cli import ask
+from ble_ota.cli.carried import claim, consent, unproven
 from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
-from ble_ota.cli.doors import fetcher, reporter
+from ble_ota.cli.doors import fetcher
+from ble_ota.cli.journal import journal_of
+from ble_ota.cli.outbox import Sender, account_of, reporter, send_kept
+from ble_ota.cli.record import meet, recorded
 from ble_ota.cli.run import Run
 from ble_ota.cli.session import filled, known, secret, session_of
 from ble_ota.cli.wiring import drivers_of, radio_of, vault_of
@@ -18,7 +23,8 @@ from ble_ota.install import Installer, Patience
 from ble_ota.model import Component, Consent, Outcome
 from ble_ota.planning import Policy, decide
 from ble_ota.settings import Settings
-from ble_ota.target import Wanted, describe, look
+from ble_ota.tape import Recorder
+from ble_ota.target import Wanted, identify
 from ble_ota.update import update as main_path
 from ble_ota.vault import Vault
 
@@ -26,18 +32,24 @@ LOOK_AGAIN_S = 10.0  # between looks at a device that still says its old version
 
 
 async def update(
-    common: Common, device: str | None, *, flags: Mapping[str, object], yes: bool, allow_downgrade: bool
+    common: Common,
+    device: str | None,
+    *,
+    flags: Mapping[str, object],
+    yes: bool,
+    allow_downgrade: bool,
+    record: Path | None = None,
 ) -> int:
-    """Run `ble-ota update`."""
+    """Run `ble-ota update`; into `record` goes its transcript."""
     run = Run(common, "update", device or "")
 
-    async def job() -> Outcome:
+    async def job(recorder: Recorder | None) -> Outcome:
         settings = common.settings(**flags)
         policy = policy_of(settings, allow_downgrade=allow_downgrade, attended=not yes)
-        task = Task(run, settings, vault_of(settings), policy, ask.consent(common, yes=yes))
+        task = Task(run, settings, vault_of(settings), policy, ask.consent(common, yes=yes), recorder=recorder)
         return await bring_up_to_date(task, Wanted.parse(device or ""))
 
-    return await run.tell(job)
+    return await run.tell(recorded(run, record, job))
 
 
 def policy_of(settings: Settings, *, allow_downgrade: bool, attended: bool, reinstall: bool = False) -> Policy:
@@ -60,6 +72,9 @@ class Task:
     vault: Vault
     policy: Policy
     consent: Consent
+    carries_on: str = ""
+    """Id of the run that was named to be carried on."""
+    recorder: Recorder | None = None
 
 
 async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
@@ -68,34 +83,47 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
     Raises:
         BleOtaError: As the main path and its doors say.
     """
-    settings, emit = task.settings, task.run.emit
-    task.run.limit(settings.deadline_s)
+    run, settings, emit = task.run, task.settings, task.run.emit
+    run.limit(settings.deadline_s)
+    arguments = {"allow_downgrade": task.policy.allow_downgrade}
+    journal = await journal_of(run, settings, wanted, arguments, carries_on=task.carries_on)
+    center = await run.enter(session_of(run.common, settings, task.vault))
+    sender = Sender(center, journal.ledger, account_of(settings), emit, run.id)
+    run.afterwards = partial(send_kept, sender)
     drivers = drivers_of(settings)
-    async with session_of(task.run.common, settings, task.vault) as center, radio_of(settings) as radio:
-        heard = await chosen(task.run.common, radio, drivers.values(), wanted, within_s=settings.scan_s)
+    async with radio_of(settings) as radio:
+        heard = await chosen(run.common, radio, drivers.values(), wanted, within_s=settings.scan_s)
         target, login = await known(heard, center, task.vault, secret(settings.device_secret))
-        task.run.device = f"{target.product_key}/{target.device_key}"
-        versions = await look(target, radio, login, emit=emit, purpose="identify")
+        await claim(run, journal, target)
 
         async def said_by_cloud(component: Component) -> str | None:
             said = await center.versions(target.product_key, target.device_key)
             return said.get(component.no) or (said.get("") if component.kind.value == 0 else None)
 
-        device = await filled(describe(target, versions), center, emit)
-        installer = Installer(target, device, radio, login, emit, patience_of(settings), said_by_cloud)
+        patience, recorder = patience_of(settings), task.recorder
+        meet(recorder, target, settings, patience)
+        said = await identify(target, radio, login, emit=emit, recorder=recorder)
+        device = await filled(said, center, emit)
+        await journal.identified(device)
+        installer = Installer(
+            target, device, radio, login, emit, patience, said_by_cloud, journal.marks, run.record, recorder
+        )
         return await main_path(
             device,
             fetch_plan=center.fetch_plan,
             decide=partial(decide, policy=task.policy, now_s=time.time()),
-            consent=task.consent,
-            report=reporter(center, target, emit),
+            consent=consent(run, journal, task.consent),
+            report=reporter(center, journal, emit),
             fetch=fetcher(settings, emit),
             install=installer.install,
-            emit=emit,
+            record=run.record,
+            unproven=[c for c in await unproven(journal) if said.running(c) == device.running(c)],  # by its own word
         )
 
 
 def patience_of(settings: Settings) -> Patience:
     """How often, and how long."""
     look_again_s = min(LOOK_AGAIN_S, settings.reboot_s / 4)
-    return Patience(links=settings.links, reboot_s=settings.reboot_s, look_again_s=look_again_s)
+    return Patience(
+        links=settings.links, reboot_s=settings.reboot_s, look_again_s=look_again_s, dwell_s=settings.dwell_s
+    )

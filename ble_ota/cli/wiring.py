@@ -69,13 +69,50 @@ async def _virtual_radio(folder: Path) -> AsyncGenerator[Radio, None]:
     with needing("virtual", "a virtual world"):
         from ble_ota.gatt import bumble_backend
         from ble_ota.virtual.place import place
-        from ble_ota.virtual.world import World, WorldError
+        from ble_ota.virtual.world import World
     async with AsyncExitStack() as powered:
-        try:
+        with _usable():
             host = await powered.enter_async_context(place(World.open(folder)))
-        except WorldError as error:
-            raise UsageError(str(error), hint="`ble-ota virtual cloud --world DIR` makes one") from error
         yield await powered.enter_async_context(bumble_backend.radio(host, f"of {folder}"))
+
+
+def virtual_cloud(settings: Settings) -> Path | None:
+    """The folder of the virtual world whose Developer Center `--cloud` names, if it names one."""
+    kind, _, where = settings.cloud.partition(":")
+    return Path(where) if kind == "virtual" and where else None
+
+
+@asynccontextmanager
+async def cloud_at(settings: Settings) -> AsyncGenerator[str, None]:
+    """Where the Developer Center is that `--cloud` names; that of a virtual world is served here for the block.
+
+    Raises:
+        UsageError: The virtual world cannot be used.
+        ExtraMissingError: What serves it is not installed.
+    """
+    folder = virtual_cloud(settings)
+    if folder is None:
+        yield settings.cloud
+        return
+    with needing("virtual", "a virtual world"):
+        from ble_ota.virtual.developer_center import DeveloperCenter, said_faults, serve
+        from ble_ota.virtual.world import World
+    with _usable():
+        world = World.open(folder)
+        center = DeveloperCenter(world, faults=said_faults(world))
+    async with serve(center) as url:
+        yield url
+
+
+@contextmanager
+def _usable() -> Generator[None, None, None]:
+    """A virtual world that cannot be used is a sentence."""
+    from ble_ota.virtual.world import WorldError
+
+    try:
+        yield
+    except (WorldError, OSError) as error:
+        raise UsageError(str(error), hint="`ble-ota virtual cloud --world DIR` makes one") from error
 
 
 @contextmanager

@@ -23,6 +23,7 @@ Parameters: TypeAlias = Literal["query", "json", "form"]
 METHODS = ("GET", "POST", "PUT", "DELETE")
 PATH = re.compile(r"/[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")  # no query, no "//", nothing that could change the host
 FIELD = re.compile(r"[A-Za-z0-9_.-]{0,64}")
+VIRTUAL = "virtual:"  # and a folder: a virtual world, whose Developer Center is served by whoever asks for it
 UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\]")  # what two URL parsers may read in two ways
 
 
@@ -160,11 +161,15 @@ def _changed(endpoint: Endpoint, key: str, value: object) -> Endpoint:
 def base_url(text: str) -> str:
     """Turn `cn`, `eu`, `us` or a URL into the URL that paths are put after, without a slash at its end.
 
+    `virtual:DIR` stays as it is: a name for what somebody serves at another address each time.
+
     Raises:
         SettingsError: Neither, or plain http to a host that is not this machine.
     """
     if region := REGIONS.get(text.strip().lower()):
         return region.url
+    if text.startswith(VIRTUAL) and text != VIRTUAL:
+        return text
     if not is_private(text):
         msg = (
             f"`{_shown(text)}` is no place for a session: cn, eu, us or an https:// URL (plain http: this machine only)"

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from json import dumps
 
 import httpx
@@ -68,6 +69,7 @@ class Exchange:
             timeout=timeout_s,
             trust_env=not is_loopback(httpx.URL(self.base).host),  # plain http must not go out through a proxy
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "ble-ota"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept: one may fit into no header
         )
         for name in _LOUD:
             logging.getLogger(name).addFilter(_DEAF)
@@ -202,6 +204,6 @@ def _seconds(retry_after: str, now_s: float) -> float | None:
         return float(retry_after[:9])
     try:
         date = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone of twenty digits is the latter
         return None
     return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now_s)

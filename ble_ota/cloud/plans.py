@@ -37,6 +37,7 @@ BY_LENGTH = {64: Algorithm.SHA256, 32: Algorithm.MD5, 8: Algorithm.CRC32}  # hex
 LENGTHS = {algorithm: length for length, algorithm in BY_LENGTH.items()}
 HEX = re.compile(r"[0-9A-Fa-f]+")
 KB = 1024  # of useSpace; the vendor says KB, and this reading asks for more space, not less
+LAST_S = 253_402_300_799  # the last second of the year 9999: what ends later never does, and no calendar can show it
 
 
 def read_plan(data: object, *, product_key: str, device_key: str, doing: str) -> FetchPlan | None:
@@ -60,13 +61,18 @@ def read_plan(data: object, *, product_key: str, device_key: str, doing: str) ->
         device_key=_stated(device_key, plan.device_key, plan.info.device_key),
         components=tuple(sorted((_component(c) for c in components), key=lambda c: c.sort)),
         conditions=_conditions(plan, components),
-        ends_at_s=ends_at_ms / 1000 if (ends_at_ms := plan.ends_at_ms or plan.info.ends_at_ms) else None,
+        ends_at_s=_ends_at_s(plan.ends_at_ms or plan.info.ends_at_ms),
     )
 
 
 def _stated(asked: str, *stated: str) -> str:
     """The key a plan is for: the one asked about, unless the plan names another (planning refuses that one)."""
     return next((key for key in stated if key and key != asked), asked)
+
+
+def _ends_at_s(ends_at_ms: int) -> float | None:
+    """Unix time; 0 states nothing, and what is before all time was over long ago."""
+    return max(ends_at_ms / 1000, 0.0) if ends_at_ms and ends_at_ms / 1000 <= LAST_S else None
 
 
 def _conditions(plan: WirePlan, components: Iterable[WireComponent]) -> Conditions:

@@ -165,6 +165,8 @@ class BleakLink:
         Raises:
             ValueError: More bytes than one write may carry; a bug of the caller. Systems make long writes of it.
         """
+        if self._lost.is_set() or not self._client.is_connected:  # what one write may carry is no longer true then
+            raise _gone("writing")
         room = min(self._chars[char].max_write_without_response_size, ATT_VALUE_MAX)
         if len(data) > room:
             msg = f"a write of {len(data)} bytes where one may have {room}"

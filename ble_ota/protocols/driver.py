@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from ble_ota.link import Advert, LinkFacts
 from ble_ota.model import Component, Secret, VerifiedImage
 from ble_ota.script import Script
+from ble_ota.transcript import Redaction
 
 S = TypeVar("S")
 """A driver's session: what the scripts of one link share."""
@@ -39,6 +40,18 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """Where another link, or another process, left a file. A hint: the device is the truth."""
+
+    offset: int
+    """Bytes of the file that the device had acknowledged."""
+    age_s: float
+    """Seconds since it did."""
+    learned: str = ""
+    """The last `Progress.learned`; it comes from a file, and may be anything."""
+
+
+@dataclass(frozen=True, slots=True)
 class Driver(Generic[S]):
     """How one protocol is spoken."""
 
@@ -49,10 +62,14 @@ class Driver(Generic[S]):
     """Log in. Raises `MalformedError` on a link that lacks the protocol's characteristics, `LoginFailedError`."""
     identify: Callable[[S], Script[Versions]]
     """Ask what runs."""
-    upload: Callable[[S, Component, VerifiedImage], Script[None]]
-    """Send one file; returns when the device says it has it all and finds it good."""
+    upload: Callable[[S, Component, VerifiedImage, Hint | None], Script[None]]
+    """Send one file; returns when the device says it has it all and finds it good. With a hint its first `Progress`
+    is the offset it carries on at, 0 when it starts over."""
     activate: Callable[[S], Script[bool]]
     """Let the device reboot; True when it dropped the link, which is the reboot itself. `LinkLostError` out of it
     is a link that went before the device could begin."""
     same: Callable[[Advert, Advert], bool]
     """Whether the second sighting, after a reboot, is the device of the first."""
+    redact: Callable[[], Redaction[S]] | None = None
+    """Makes, for one link, what takes the secrets out of its transcript; without it nothing but kinds and times is
+    kept."""

@@ -10,7 +10,7 @@ one is on a socket, and sockets know no virtual time.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,12 @@ from ble_ota.virtual.air import Air
 from ble_ota.virtual.developer_center import DeveloperCenter, serve
 from ble_ota.virtual.peripherals.quecthing import QuecThing
 from ble_ota.virtual.radio import VirtualRadio
+from ble_ota.virtual.replayed import Replayed, read, replayed
 from ble_ota.virtual.world import World
 
 __all__ = [
     "VirtualCenter",
+    "replay_of",
     "virtual_air",
     "virtual_center",
     "virtual_device",
@@ -79,3 +81,13 @@ async def virtual_center(virtual_world: World) -> AsyncGenerator[VirtualCenter, 
     center = DeveloperCenter(virtual_world)
     async with serve(center) as url:
         yield VirtualCenter(url, center)
+
+
+@pytest.fixture
+def replay_of() -> Callable[[Path], Replayed]:
+    """Puts the device of a transcript (`--record FILE`) on an air of its own: give it the file.
+
+    `ble_ota.cli.replay.Host.of` speaks to it as the recorded run did, with the code of today; the device's
+    `divergence` tells at the end where the conversation left the recorded one.
+    """
+    return lambda file: replayed(read(file))

@@ -7,7 +7,7 @@ import asyncio
 from ble_ota.errors import AttRefusedError
 from ble_ota.link import Characteristic, LinkFacts
 from ble_ota.script import Notified
-from ble_ota.virtual.air import Berth, Wire
+from ble_ota.virtual.air import Berth, Fate
 from ble_ota.virtual.peripheral import VirtualCharacteristic
 
 # ATT error codes, Core Specification Vol 3 Part F 3.4.1.1
@@ -26,7 +26,7 @@ class VirtualLink:
             for char in service.characteristics:
                 self._table[len(self._table) + 1] = (service.uuid, char)
         self._peripheral = berth.peripheral
-        self._wire = Wire(berth, {char.uuid: handle for handle, (_, char) in self._table.items()})
+        self._wire = berth.link({char.uuid: handle for handle, (_, char) in self._table.items()})
         self._turn = asyncio.Lock()  # one request at a time: Core Specification Vol 3 Part F 3.3.2
         found = (Characteristic(h, c.uuid, s, berth.max_value) for h, (s, c) in self._table.items())
         self._facts = LinkFacts(berth.peripheral.address, tuple(found))
@@ -53,12 +53,13 @@ class VirtualLink:
         """
         found = self._characteristic(char)
         async with self._turn:
-            self._wire.air.operation("subscribe")
-            await self._wire.slots(1)
-            if not found.properties & {"indicate", "notify"}:
-                await self._refuse(f"subscribe to {found.uuid}", REQUEST_NOT_SUPPORTED)
-            self._wire.subscribed.add(found.uuid)
-            await self._wire.slots(1)
+            fate = await self._wire.reach("subscribe")
+            can = bool(found.properties & {"indicate", "notify"})
+            if can:
+                self._wire.subscribed.add(found.uuid)
+            await self._wire.answer(fate)
+            if not can:
+                raise AttRefusedError(f"subscribe to {found.uuid}", REQUEST_NOT_SUPPORTED)
 
     async def read(self, char: int) -> bytes:
         """Read a characteristic; takes two connection intervals.
@@ -69,12 +70,12 @@ class VirtualLink:
         """
         found = self._characteristic(char)
         async with self._turn:
-            self._wire.air.operation("read")
-            await self._wire.slots(1)
-            if "read" not in found.properties:
-                await self._refuse(f"read {found.uuid}", READ_NOT_PERMITTED)
-            value = self._peripheral.read(found.uuid)
-            await self._wire.slots(1)
+            fate = await self._wire.reach("read")
+            can = "read" in found.properties
+            value = self._peripheral.read(found.uuid) if can else b""
+            await self._wire.answer(fate)
+            if not can:
+                raise AttRefusedError(f"read {found.uuid}", READ_NOT_PERMITTED)
             return value
 
     async def write(self, char: int, data: bytes, *, ack: bool) -> None:
@@ -91,21 +92,18 @@ class VirtualLink:
             msg = f"a write of {len(data)} bytes where one may have {room}"
             raise ValueError(msg)
         async with self._turn:
-            self._wire.air.operation("write")
-            await self._wire.slots(1)
-            if ("write" if ack else "write-without-response") not in found.properties:
-                await self._refuse(f"write {found.uuid}", WRITE_NOT_PERMITTED)
-            self._peripheral.written(found.uuid, data)
-            if ack:
-                await self._wire.slots(1)
+            fate = await self._wire.reach("write", data, answered=ack)
+            can = ("write" if ack else "write-without-response") in found.properties
+            if can and fate is not Fate.LOSE:
+                self._peripheral.written(found.uuid, data)
+            if ack or not can or fate is Fate.CUT_AFTER:
+                await self._wire.answer(fate)
+            if not can:
+                raise AttRefusedError(f"write {found.uuid}", WRITE_NOT_PERMITTED)
 
     async def notification(self, chars: tuple[int, ...]) -> Notified:
         """The oldest word of one of `chars` not yet taken; waits for it without end. Raises `LinkLostError`."""
         return await self._wire.heard(chars)
-
-    async def _refuse(self, doing: str, code: int) -> None:
-        await self._wire.slots(1)
-        raise AttRefusedError(doing, code)
 
     def _characteristic(self, char: int) -> VirtualCharacteristic:
         if char not in self._table:

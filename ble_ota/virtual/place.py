@@ -12,6 +12,7 @@ from bumble.device import Device
 from ble_ota.virtual.bumble_host import BumbleHost
 from ble_ota.virtual.controller import AirWaves, device_on
 from ble_ota.virtual.peripherals.quecthing import Habits, Pause, QuecThing
+from ble_ota.virtual.strikes import Struck, strike_of
 from ble_ota.virtual.world import World, WorldDevice, WorldError
 
 HOST_ADDRESS = "F0:00:00:00:00:01"
@@ -38,6 +39,21 @@ def habits_of(world: World, device: WorldDevice) -> Habits:
         raise WorldError(msg) from error
 
 
+def peripheral_of(world: World, device: WorldDevice, habits: Habits | None = None) -> QuecThing:
+    """The device itself, still switched off, with what its folder says of it.
+
+    Args:
+        world: Whose device.
+        device: Which.
+        habits: How it behaves; left out, as `habits_of` says.
+
+    Raises:
+        WorldError: As `habits_of` and `strike_of` say.
+    """
+    behaving, strike = habits or habits_of(world, device), strike_of(world, device)
+    return QuecThing(world, device, behaving) if strike is None else Struck(world, device, behaving, strike)
+
+
 @asynccontextmanager
 async def place(world: World, habits: Habits | None = None) -> AsyncGenerator[Device, None]:
     """Switch every device of `world` on for the block; give the host's Bumble device, not yet powered on.
@@ -47,12 +63,11 @@ async def place(world: World, habits: Habits | None = None) -> AsyncGenerator[De
         habits: How all of them behave; left out, each as `habits_of` says.
 
     Raises:
-        WorldError: As `habits_of` says.
+        WorldError: As `peripheral_of` says.
     """
     waves = AirWaves()  # type: ignore[no-untyped-call]
     async with AsyncExitStack() as powered:
         for device in world.devices:
-            peripheral = QuecThing(world, device, habits or habits_of(world, device))
-            host = BumbleHost(device_on(waves, device.name, device.address), peripheral)
+            host = BumbleHost(device_on(waves, device.name, device.address), peripheral_of(world, device, habits))
             await powered.enter_async_context(host.on())
         yield device_on(waves, "host", HOST_ADDRESS)

@@ -198,6 +198,28 @@ def test_a_log_file_that_cannot_be_written_is_named(tmp_path: Path, capsys: pyte
     assert "--log-file" in told(*capsys.readouterr()).last["hint"]
 
 
+def test_a_full_disk_under_the_log_is_said_once_and_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    async def talkative() -> int:
+        for _ in range(3):
+            await logging_job()
+        return 10
+
+    assert execute(common(log_file=Path("/dev/full")), talkative) == 10
+    assert capsys.readouterr().err == "warning: no more is logged to /dev/full: No space left on device\n"
+
+
+def test_a_log_entry_that_is_wrong_is_not_taken_for_a_full_disk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def wrong() -> int:
+        logging.getLogger("ble_ota.test").info("%d", "no number")
+        return await logging_job()
+
+    assert execute(common(log_file=tmp_path / "log"), wrong) == 0
+    assert "TypeError" in capsys.readouterr().err
+    assert "INFO ble_ota.test: seen" in (tmp_path / "log").read_text("utf-8")
+
+
 # ------------------------------------------------------------------ real streams
 
 

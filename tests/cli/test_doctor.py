@@ -69,3 +69,23 @@ async def test_no_secret_is_told(desk: Desk) -> None:
     desk.set(password="hunter2-password", device_secret="hunter2-device", user_domain_secret="hunter2-domain")
     await doctor(TEXT, TEXT.settings())
     assert "hunter2" not in str(desk.capsys.readouterr())
+
+
+async def test_a_virtual_cloud_answers(desk: Desk) -> None:
+    desk.set(cloud=f"virtual:{desk.world.folder}")
+    assert await doctor(TEXT, TEXT.settings()) == 0
+
+
+async def test_what_the_ledger_has_left_is_told(desk: Desk) -> None:
+    assert await desk.update() == 0
+    desk.told()
+    assert await doctor(TEXT, TEXT.settings()) == 0
+    assert "ledger.db: 0 runs to resume, 0 reports to send" in desk.capsys.readouterr().out
+
+
+async def test_a_ledger_that_is_none_is_told(desk: Desk) -> None:
+    place = TEXT.settings().state_dir / "ledger.db"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"something else altogether" * 100)
+    assert await doctor(TEXT, TEXT.settings()) == 22
+    assert "is not a ledger" in desk.capsys.readouterr().out

@@ -6,57 +6,16 @@ import pytest
 
 import firmware_cache
 from ble_ota.cli.common import Common
-from ble_ota.cli.doors import cache_errors, fetcher, reporter
+from ble_ota.cli.doors import cache_errors, fetcher
 from ble_ota.cli.session import session_of
-from ble_ota.cli.wiring import drivers_of
-from ble_ota.errors import CloudError, CloudUnreachableError, StorageError, TrustError
-from ble_ota.events import ConfirmReported, Event, ReportKept, StatusReported
-from ble_ota.link import Advert
-from ble_ota.model import Algorithm, Component, ComponentKind, Digest, PlannedFile
-from ble_ota.protocols import Sighting
+from ble_ota.cli.wiring import vault_of
+from ble_ota.errors import CloudUnreachableError, StorageError, TrustError
+from ble_ota.model import Algorithm, Component, ComponentKind, DeviceInfo, Digest, PlannedFile
 from ble_ota.settings import isolated
-from ble_ota.target import Target
-from ble_ota.vault import MemoryVault
-from ble_ota.virtual.developer_center import Faults
 from tests.cli.desk import Desk
 
 COMMON = Common("update", no_input=True)
 COMPONENT = Component("MAIN", ComponentKind.MODULE, "1.1.0", "1.0.0", ())
-
-
-async def reported(desk: Desk, outcome: str) -> list[Event]:
-    settings, events = COMMON.settings(), list[Event]()
-    target = Target(
-        Advert(desk.name, "", None),
-        Sighting("quecthing"),
-        drivers_of(isolated())["quecthing"],
-        desk.world.product_key,
-        desk.device.device_key,
-    )
-    async with session_of(COMMON, settings, MemoryVault()) as center:
-        await reporter(center, target, events.append)(COMPONENT, outcome)  # type: ignore[arg-type]
-    return events
-
-
-async def test_a_confirmation_is_told_with_its_number(desk: Desk) -> None:
-    assert await reported(desk, "confirmed") == [ConfirmReported("MAIN", 2)]
-
-
-async def test_a_confirmation_that_does_not_arrive_is_raised(desk: Desk) -> None:
-    desk.center.faults = Faults(code=4711, only="reportUpgradeStatus")
-    with pytest.raises(CloudError):
-        await reported(desk, "confirmed")
-
-
-async def test_a_result_is_told_with_its_number(desk: Desk) -> None:
-    assert await reported(desk, "failed") == [StatusReported("MAIN", "failed", 8)]
-
-
-async def test_a_result_that_does_not_arrive_is_kept(desk: Desk) -> None:
-    desk.center.faults = Faults(code=4711, only="reportUpgradeStatus")
-    (kept,) = await reported(desk, "succeeded")
-    assert isinstance(kept, ReportKept)
-    assert "4711" in kept.why
 
 
 async def test_firmware_comes_from_the_cache_the_second_time(desk: Desk, tmp_path: Path) -> None:
@@ -85,3 +44,32 @@ def test_an_error_of_the_cache_becomes_ours_with_its_hint(raised: type[Exception
     with pytest.raises(wanted) as caught, cache_errors():
         raise error
     assert getattr(caught.value, "hint", None) == "what to do"
+
+
+NAMES = ["../../evil.bin", "/etc/passwd", "..\\evil.bin", "a/../../b", "C:evil", "\x00", "." * 300]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_files_name_is_no_path(desk: Desk, tmp_path: Path, name: str) -> None:
+    there = desk.world.components[0].files[0]
+    content = desk.world.firmware(there)
+    digest = Digest(Algorithm.SHA256, there.sha256)
+    file = PlannedFile(await _address(desk), len(content), (digest,), name=name)
+    before = {p for p in tmp_path.rglob("*") if p.is_file()}
+    image = await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None)(COMPONENT, file)
+    assert image.content == content
+    new = {p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()} - {
+        p.relative_to(tmp_path) for p in before
+    }
+    assert {p.name for p in new} == {there.sha256, "CACHEDIR.TAG"}
+    assert {p.parts[0] for p in new} == {"c"}
+
+
+async def _address(desk: Desk) -> str:
+    """Where the firmware is, signed, as a plan tells."""
+    common = Common("plan", json=True, no_input=True)
+    settings = common.settings()
+    async with session_of(common, settings, vault_of(settings)) as center:
+        plan = await center.fetch_plan(DeviceInfo("", "", desk.world.product_key, desk.device.device_key, {}))
+    assert plan is not None
+    return plan.components[0].files[0].url

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from ble_ota.cli.render import Screen, last_words, plan_text, size
@@ -80,6 +82,19 @@ def test_a_terminal_gets_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -
     screen.show(LinkLost("gone", 1, 3))
     assert "━" in terminal.getvalue()
     assert terminal.getvalue().endswith("gone; connecting again (1 of 3)\n")
+
+
+def test_a_bar_leaves_a_stdout_that_is_no_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", Person())
+    screen = Screen(quiet=False)
+    screen.open()
+    screen.show(TransferProgress("A", 50, 100, 1))
+    sys.stdout.write("a line\n")
+    screen.close()
+    assert capsys.readouterr().out == "a line\n"
 
 
 def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import logging
 import signal
@@ -11,8 +12,10 @@ from datetime import UTC, datetime
 import pytest
 
 from ble_ota.cli.common import Common
+from ble_ota.cli.journal import Journal
+from ble_ota.cli.render import Screen
 from ble_ota.cli.run import Run, as_line
-from ble_ota.errors import DeviceSilentError, StopAsked
+from ble_ota.errors import DeviceSilentError, StopAsked, StorageError
 from ble_ota.events import (
     DeviceRebooting,
     DeviceVerified,
@@ -27,6 +30,7 @@ from ble_ota.events import (
     TransferStarted,
     Warned,
 )
+from ble_ota.ledger import Ending, Entry
 from ble_ota.model import Blocked, Declined, DeviceInfo, FetchPlan, Outcome, Plan, UpToDate
 from tests.cli.desk import Told, told
 
@@ -167,6 +171,65 @@ async def test_a_cancellation_from_elsewhere_is_passed_on() -> None:
         await run().tell(job)
 
 
+class Broken(Journal):
+    """A journal whose last word cannot be written, for this reason."""
+
+    why: BaseException | None
+
+    @classmethod
+    def by(cls, why: BaseException | None) -> Broken:
+        broken = cls.__new__(cls)
+        broken.why = why
+        return broken
+
+    def note(self, entry: Entry) -> None:
+        """It takes anything."""
+
+    async def finish(self, ending: Ending) -> None:
+        if self.why is None:
+            await asyncio.Event().wait()
+        else:
+            raise self.why
+
+
+async def up_to_date() -> Outcome:
+    return UpToDate("it runs it")
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("why", [StorageError("the disk is full"), None], ids=["an error", "hangs"])
+async def test_a_verdict_that_cannot_be_written_is_not_told(
+    why: StorageError | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    it = run()
+    it.journal = Broken.by(why)
+    assert await it.tell(up_to_date) == 22
+    last = told(*capsys.readouterr()).last
+    assert (last["verdict"], last["reason"]) == ("ERROR", "storage")
+    assert "what could not be written down: NOTHING_TO_DO" in last["message"]
+
+
+async def test_a_bug_while_the_verdict_is_written_ends_in_one_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    it = run()
+    it.journal = Broken.by(KeyError("nobody expected this"))
+    assert await it.tell(up_to_date) == 1
+    said = told(*capsys.readouterr())
+    assert (said.last["verdict"], said.last["reason"]) == ("ERROR", "bug")
+    assert said.names.count("run.finished") == 1
+
+
+async def test_a_bug_in_what_comes_afterwards_leaves_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    async def afterwards() -> None:
+        raise KeyError("nobody expected this")
+
+    it = run()
+    it.afterwards = afterwards
+    assert await it.tell(up_to_date) == 10
+    said = told(*capsys.readouterr())
+    assert said.last["verdict"] == "NOTHING_TO_DO"
+    assert "This is a bug in ble-ota" in said.words
+
+
 class Gone(io.StringIO):
     """A pipe whose reader has gone."""
 
@@ -183,6 +246,22 @@ async def test_a_closed_stdout_does_not_end_the_run(monkeypatch: pytest.MonkeyPa
         return UpToDate("")
 
     assert await it.tell(job) == 10
+
+
+async def test_a_terminal_that_goes_under_a_bar_does_not_cost_the_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    it = run()
+
+    async def job() -> Outcome:
+        monkeypatch.setattr(Screen, "close", gone)
+        return UpToDate("it runs it")
+
+    def gone(_screen: Screen) -> None:
+        raise OSError(errno.EIO, "")
+
+    assert await it.tell(job) == 10
+    assert told(capsys.readouterr().out, "").last["verdict"] == "NOTHING_TO_DO"
 
 
 def test_a_closed_stderr_does_not_cost_the_json(
@@ -242,7 +321,7 @@ async def test_another_component_is_no_second_try(capsys: pytest.CaptureFixture[
 
 async def test_every_phase_has_its_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [time.monotonic()]
-    monkeypatch.setattr("ble_ota.cli.run.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("ble_ota.cli.tally.time.monotonic", lambda: clock[0])
     it = run()
     events = (
         PlanShown("7", []),

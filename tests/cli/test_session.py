@@ -68,6 +68,15 @@ async def test_a_session_that_is_over_is_replaced_by_a_login(desk: Desk) -> None
     assert len(desk.records("login")) == 1
 
 
+async def test_a_session_with_a_virtual_cloud_outlives_its_port(desk: Desk) -> None:
+    desk.set(cloud=f"virtual:{desk.world.folder}")
+    vault, settings = MemoryVault(), COMMON.settings()
+    for _ in range(2):
+        async with session_of(COMMON, settings, vault) as center:
+            await center.who_am_i()
+    assert len(desk.records("login")) == 1
+
+
 # ------------------------------------------------------------------ which device of the account
 
 

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ble_ota.cli.common import Common
+from ble_ota.cli.journal import place_of
 from ble_ota.cli.update import patience_of, policy_of, update
+from ble_ota.cloud import DeveloperCenter
+from ble_ota.ledger import Ledger
 from ble_ota.settings import isolated
 from ble_ota.virtual.developer_center import Faults
 from ble_ota.virtual.peripherals.quecthing import Habits
 from ble_ota.virtual.world import World
 from tests.cli.desk import Desk
+from tests.cli.left import at, killed, settings
 
 # ------------------------------------------------------------------ the path itself
 
@@ -206,3 +212,117 @@ def test_looks_after_a_reboot_are_no_further_apart_than_the_reboot_allows() -> N
 def test_a_flagged_yes_is_unattended() -> None:
     assert not policy_of(isolated(), allow_downgrade=False, attended=False).attended
     assert policy_of(isolated(accept_md5=True), allow_downgrade=False, attended=True).accept_md5
+
+
+# ------------------------------------------------------------------ false success
+
+
+@pytest.mark.parametrize(
+    ("claims", "code", "verdict"),
+    [("always", 10, "NOTHING_TO_DO"), ("announcement", 32, "FAIL"), ("success", 32, "FAIL")],
+)
+async def test_a_device_that_claims_the_target_without_a_byte_is_no_pass(
+    desk: Desk, claims: str, code: int, verdict: str
+) -> None:
+    desk.behaves(Habits(claims_version="1.1.0", claims_version_after=claims, accepts_without_bytes=True))  # type: ignore[arg-type]
+    assert await desk.update() == code
+    assert desk.told().last["verdict"] == verdict
+    assert desk.boot.versions["MAIN"] == "1.0.0"
+    assert 9 not in [r["reportStatus"] for r in desk.records("status.reported")]
+
+
+async def test_a_server_that_says_it_runs_is_no_proof_for_a_device_that_does_not(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier run had sent all of it and was killed; the device says nothing, and runs what it ran."""
+
+    async def versions(*_: object) -> dict[str, str]:
+        return {"": "1.1.0"}
+
+    await killed(desk, at("transfer.done"), Habits(answers_version=False))
+    monkeypatch.setattr("ble_ota.cloud.DeveloperCenter.versions", versions)
+    assert await desk.update() == 10
+    assert desk.told().last["verdict"] == "NOTHING_TO_DO"
+    assert 9 not in [r["reportStatus"] for r in desk.records("status.reported")]
+
+
+CHANGED = {
+    "to a lower version": (Faults(plan_downgrade=True), 12, "REFUSED"),
+    "to another product": (Faults(plan_for_other_product=True), 21, "ERROR"),
+    "to a plan without a digest": (Faults(plan_without_digest=True), 21, "ERROR"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+async def test_a_plan_that_changes_after_the_word_is_neither_confirmed_nor_sent(desk: Desk, what: str) -> None:
+    faults, code, verdict = CHANGED[what]
+    desk.center.faults = replace(faults, only="getFetchPlan", spares=1)
+    assert await desk.update() == code
+    told = desk.told()
+    assert told.last["verdict"] == verdict
+    assert [line["message"] for line in told.lines if line["event"] == "warning"]
+    assert desk.records("status.reported") == desk.records("firmware.fetched") == []
+
+
+async def test_a_size_that_changes_after_the_word_is_shown_before_it_counts(desk: Desk) -> None:
+    desk.center.faults = Faults(plan_wrong_size=True, only="getFetchPlan", spares=1)
+    assert await desk.update() == 21
+    told = desk.told()
+    sizes = [line["components"][0]["files"][0]["size"] for line in told.lines if line["event"] == "plan.shown"]
+    assert sizes == [2000, 2001]
+    assert "transfer.started" not in told.names
+
+
+# ------------------------------------------------------------------ a confirmation, a clock, a device's words
+
+
+async def test_a_confirmation_whose_answer_is_lost_moves_no_byte_and_the_same_command_carries_on(desk: Desk) -> None:
+    desk.center.faults = Faults(lost_answer=True, only="reportUpgradeStatus")
+    assert await desk.update() == 20
+    assert "transfer.started" not in desk.told().names
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2]  # it was taken, and nobody knows
+    desk.center.faults = Faults()
+    assert await desk.update() == 0
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2, 2, 9]
+
+
+@pytest.mark.parametrize("fault", [Faults(status=409), Faults(status=404), Faults(code=5041)], ids=str)
+async def test_a_confirmation_that_is_refused_moves_no_byte(desk: Desk, fault: Faults) -> None:
+    desk.center.faults = replace(fault, only="reportUpgradeStatus")
+    assert await desk.update() == 20
+    told = desk.told()
+    assert told.last["verdict"] == "ERROR"
+    assert not {"download.started", "transfer.started"} & set(told.names)
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+async def test_a_clock_that_is_wrong_by_years_is_no_obstacle(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    """Tokens look over, or good for ever; time-outs go by another clock. (Certificates are the system's affair.)"""
+
+    def wrong() -> float:
+        return right() + years * 365.25 * 86400
+
+    right = time.time
+    monkeypatch.setattr(time, "time", wrong)
+    monkeypatch.setitem(DeveloperCenter.__init__.__kwdefaults__ or {}, "clock", wrong)
+    monkeypatch.setitem(Ledger.__dict__["open"].__func__.__kwdefaults__, "now", wrong)
+    assert await desk.update() == 0
+    assert desk.told().last["verdict"] == "PASS"
+    assert await desk.update() == 10
+
+
+async def test_words_of_a_device_are_words_wherever_they_go(desk: Desk) -> None:
+    """Into the terminal, the JSON and the ledger; nothing of them is a command there."""
+    desk.behaves(Habits(claims_version="1'; DROP TABLE run;--=cmd()"))
+    assert await desk.update() == 12
+    told = desk.told()
+    assert "1'; DROP TABLE run;--=cmd()" in told.last["message"]
+    desk.behaves(Habits())
+    assert await desk.update() == 0
+    async with await Ledger.open(place_of(settings())) as ledger:
+        assert [dict(row.versions_before) for row in await ledger.runs()] == [
+            {"": "1.0.0"},
+            {"": "1'; DROP TABLE run;--=cmd()"},
+        ]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import httpx
 import pytest
 
-from ble_ota.cli.wiring import drivers_of, needing, radio_of, vault_of
+from ble_ota.cli.wiring import cloud_at, drivers_of, needing, radio_of, vault_of, virtual_cloud
 from ble_ota.errors import ExtraMissingError, SettingsError, UsageError
 from ble_ota.gatt.bleak_radio import BleakRadio
 from ble_ota.link import Characteristic, LinkFacts, uuid16
@@ -39,6 +41,64 @@ async def test_habits_that_cannot_be_read_are_a_sentence(tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"habits\.json is not right"):
         async with radio_of(isolated(radio=f"virtual:{tmp_path}")):
             pass
+
+
+async def test_a_folder_that_is_no_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (radio_of(isolated(radio=f"virtual:{tmp_path}/file")), served(tmp_path / "file")):
+        with pytest.raises(UsageError, match="Not a directory"):
+            async with place:
+                pass
+
+
+# ------------------------------------------------------------------ the Developer Center
+
+
+def served(folder: Path) -> AbstractAsyncContextManager[str]:
+    return cloud_at(isolated(cloud=f"virtual:{folder}"))
+
+
+@pytest.mark.parametrize("cloud", ["cn", "http://127.0.0.1:1", "virtual:", "virtual"])
+async def test_another_cloud_stays_what_it_is_called(cloud: str) -> None:
+    assert virtual_cloud(isolated(cloud=cloud)) is None
+    async with cloud_at(isolated(cloud=cloud)) as place:
+        assert place == cloud
+
+
+async def test_a_virtual_cloud_is_served_for_as_long_as_the_block(tmp_path: Path) -> None:
+    World.create(tmp_path)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        async with served(tmp_path) as url:
+            assert (await http.get(url)).status_code == 404
+        with pytest.raises(httpx.ConnectError):
+            await http.get(url)
+
+
+async def test_a_virtual_cloud_has_the_faults_of_its_world(tmp_path: Path) -> None:
+    World.create(tmp_path)
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "cloud" / "faults.json").write_text('{"status": 503}')
+    async with served(tmp_path) as url, httpx.AsyncClient(trust_env=False) as http:
+        assert (await http.get(url)).status_code == 503
+
+
+async def test_a_cloud_without_a_world_names_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no virtual world") as caught:
+        async with served(tmp_path):
+            pass
+    assert "virtual cloud --world" in caught.value.hint
+
+
+async def test_faults_that_cannot_be_read_are_a_sentence(tmp_path: Path) -> None:
+    World.create(tmp_path)
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "cloud" / "faults.json").write_text('{"mood": 3}')
+    with pytest.raises(UsageError, match=r"faults\.json is not right"):
+        async with served(tmp_path):
+            pass
+
+
+# ------------------------------------------------------------------ what is missing
 
 
 async def test_a_missing_extra_is_a_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def test_a_correction_that_cannot_be_is_refused(key: str, value: object) -> None
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
         ("http://localhost:8000", "http://localhost:8000"),
         ("http://[::1]:8000", "http://[::1]:8000"),
+        ("virtual:/tmp/A World", "virtual:/tmp/A World"),
     ],
 )
 def test_a_place_becomes_its_url(text: str, url: str) -> None:
@@ -145,6 +146,8 @@ def test_the_american_region_is_marked_as_not_the_vendors_word() -> None:
         "https://",
         "ftp://own.example",
         "file:///etc/passwd",
+        "virtual:",
+        "virtual",
     ],
 )
 def test_a_place_that_is_none_is_refused(text: str) -> None:

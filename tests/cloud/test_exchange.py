@@ -181,6 +181,8 @@ DATE_IN_7_S = "Wed, 16 Apr 2025 05:16:33 GMT"  # NOW_S + 7
         ("Wed, 16 Apr 2025 05:16:00 GMT", 0),
         ("soon", 0.5),
         ("-1", 0.5),
+        ("Wed, 16 Apr 20250000000000000000 05:16:40 GMT", 0.5),
+        ("Wed, 16 Apr 2025 05:16:40 +99999999999999999999", 0.5),
     ],
 )
 async def test_the_server_says_how_long_to_wait(center: Center, retry_after: str, waited_s: float) -> None:
@@ -408,3 +410,12 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "both.pem")
     return context
+
+
+@pytest.mark.parametrize("cookie", ["session=1", "\xff=1"])
+async def test_no_cookie_is_kept(center: Center, cookie: str) -> None:
+    center.says("userInfo", Reply(OK, headers={"Set-Cookie": cookie}))
+    speaking = exchange(center.transport)
+    for _ in range(2):
+        await speaking.call(QUERY, {}, doing="")
+    assert ["cookie" in asked.headers for asked in center.asked] == [False, False]

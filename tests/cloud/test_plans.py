@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -121,6 +122,21 @@ def test_a_condition_of_zero_is_none() -> None:
 
 def test_the_end_is_read_in_seconds() -> None:
     assert plan_of(NEWER).ends_at_s == 1744787786.5
+
+
+@pytest.mark.parametrize("ends_at_ms", [0, 253_402_300_800_000, 2**63 - 1])
+def test_an_end_beyond_all_calendars_is_none(ends_at_ms: int) -> None:
+    plan = read({"components": [{"targetVersion": "2"}], "planInfo": {"planEndTime": ends_at_ms}})
+    assert plan is not None
+    assert plan.ends_at_s is None
+
+
+@pytest.mark.parametrize(("ends_at_ms", "ends_at_s"), [(253_402_300_799_000, 253_402_300_799), (-(2**63), 0)])
+def test_every_end_that_is_one_has_a_date(ends_at_ms: int, ends_at_s: int) -> None:
+    plan = read({"components": [{"targetVersion": "2"}], "planInfo": {"planEndTime": ends_at_ms}})
+    assert plan is not None
+    assert plan.ends_at_s == ends_at_s
+    datetime.fromtimestamp(ends_at_s, UTC)  # for whoever shows it
 
 
 def test_a_plan_without_an_end_has_none() -> None:

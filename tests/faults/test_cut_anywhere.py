@@ -1,13 +1,16 @@
-"""Count the operations of a good run, then cut the link before each one, and run again."""
+"""Count the operations of a good run, then break the link at each one, at each edge of it, on each kind of device."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ble_ota.errors import BleOtaError
+from ble_ota.events import LinkLost
 from ble_ota.install import Patience
+from ble_ota.virtual.air import Fate, Operation
 from ble_ota.virtual.peripherals.quecthing import Habits
 from ble_ota.virtual.world import World
 from tests.bench import Bench, content, images, planned
@@ -15,24 +18,36 @@ from tests.bench import Bench, content, images, planned
 pytestmark = pytest.mark.looptime
 
 SIZE, CHUNK = 1500, 200
+EDGES = {"before": Fate.CUT_BEFORE, "after": Fate.CUT_AFTER, "its answer lost": Fate.LOSE_ANSWER}
+FORGETS = Habits(chunk_bytes=CHUNK)
+KEEPS = replace(FORGETS, keeps_session_over_disconnect=True)
 KINDS = {
-    "forgets": Habits(chunk_bytes=CHUNK),
-    "keeps its session": Habits(chunk_bytes=CHUNK, keeps_session_over_disconnect=True, id9="next"),
-    "reboots unasked": Habits(chunk_bytes=CHUNK, reboots_without_ack=True),
+    "forgets": FORGETS,
+    "forgets, next": replace(FORGETS, id9="next"),
+    "forgets, cancels strays": replace(FORGETS, stray_packet="cancels"),
+    "reboots unasked": replace(FORGETS, reboots_without_ack=True),
+    "keeps": KEEPS,
+    "keeps, next": replace(KEEPS, id9="next"),
+    "keeps, continues": replace(KEEPS, on_new_offer="continues"),
+    "keeps, reboots unasked": replace(KEEPS, reboots_without_ack=True),
 }
+PATIENCE = Patience(reboot_s=30)
 
 
-async def one_run(folder: Path, habits: Habits, *, cut_before: int | None, links: int) -> tuple[Bench, str]:
-    """One whole run over the world in `folder`; gives how it ended."""
+async def one_run(folder: Path, habits: Habits, patience: Patience, *, at: int = -1, fate: Fate) -> tuple[Bench, str]:
+    """One whole run over the world in `folder`, with `fate` for operation `at`; gives how it ended."""
     on = Bench(World.create(folder, size_bytes=SIZE), habits)
 
-    def cut(index: int, _kind: str) -> None:
-        if index == cut_before:
-            on.air.cut()
+    def strike(operation: Operation) -> Fate:
+        if operation.index != at:
+            return Fate.PASS
+        # A device that believes its "success" has arrived does not say it again, and gives the file up after 15 s.
+        on.word_lost = fate is Fate.LOSE_ANSWER and operation.kind == "indication"
+        return fate
 
-    on.air.before_operation = cut
+    on.air.on_operation = strike
     try:
-        installer = await on.installer(Patience(links=links, reboot_s=30))
+        installer = await on.installer(patience)
         if installer.device.running(planned(on.world)) == "1.1.0":
             return on, "nothing to do"
         installed = await installer.install(planned(on.world), images(on.world))
@@ -41,26 +56,38 @@ async def one_run(folder: Path, habits: Habits, *, cut_before: int | None, links
     return on, installed.version
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_second_run_brings_it_home(tmp_path: Path, kind: str) -> None:
-    good, ended = await one_run(tmp_path / "good", KINDS[kind], cut_before=None, links=1)
+async def operations(folder: Path, habits: Habits) -> int:
+    """How many operations a good run has."""
+    good, ended = await one_run(folder, habits, PATIENCE, fate=Fate.PASS)
     assert ended == "1.1.0"
-    failed = 0
-    for k in range(good.air.operations):
-        folder = tmp_path / str(k)
-        _, first = await one_run(folder, KINDS[kind], cut_before=k, links=1)
-        failed += first != "1.1.0"
-        again, second = await one_run(folder, KINDS[kind], cut_before=None, links=1)
-        assert second in ("1.1.0", "nothing to do"), f"cut before operation {k}: {first}, then {second}"
-        assert again.device.running("MAIN") == content(again.world), f"cut before operation {k}"
-    assert failed > good.air.operations // 2  # the cuts did cut
+    return good.air.operations
 
 
+@pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_one_run_with_a_second_link_brings_it_home(tmp_path: Path, kind: str) -> None:
-    good, _ = await one_run(tmp_path / "good", KINDS[kind], cut_before=None, links=1)
-    identify = 10  # the short link before the installation has no second try
-    for k in range(identify, good.air.operations):
-        on, ended = await one_run(tmp_path / str(k), KINDS[kind], cut_before=k, links=2)
-        assert ended == "1.1.0", f"cut before operation {k} of {good.air.operations}"
-        assert on.device.running("MAIN") == content(on.world), f"cut before operation {k}"
+async def test_one_run_brings_it_home(tmp_path: Path, kind: str, edge: str) -> None:
+    habits, lost = KINDS[kind], 0
+    for k in range(await operations(tmp_path / "good", habits)):
+        on, ended = await one_run(tmp_path / str(k), habits, PATIENCE, at=k, fate=EDGES[edge])
+        where = f"cut at operation {k} ({edge})"
+        assert ended == "1.1.0", where
+        assert on.device.running("MAIN") == content(on.world), where
+        lost += any(isinstance(e, LinkLost) for e in on.events)
+        if habits.keeps_session_over_disconnect and not on.word_lost:
+            assert on.device.stats.packets <= -(-SIZE // CHUNK) + 1, f"{where}: more than one chunk went again"
+    assert lost > SIZE // CHUNK  # the cuts did cut
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_second_run_brings_it_home(tmp_path: Path, kind: str, edge: str) -> None:
+    habits, failed = KINDS[kind], 0
+    once = replace(PATIENCE, links=1)
+    for k in range(await operations(tmp_path / "good", habits)):
+        _, first = await one_run(tmp_path / str(k), habits, once, at=k, fate=EDGES[edge])
+        failed += first != "1.1.0"
+        again, second = await one_run(tmp_path / str(k), habits, PATIENCE, fate=Fate.PASS)
+        where = f"cut at operation {k} ({edge}): {first}, then {second}"
+        assert second in ("1.1.0", "nothing to do"), where
+        assert again.device.running("MAIN") == content(again.world), where
+    assert failed > SIZE // CHUNK

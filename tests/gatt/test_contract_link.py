@@ -130,6 +130,15 @@ async def test_a_loss_in_the_middle_of_many_writes_is_told_to_each(rig: Rig, lin
     assert [type(end) for end in ends] == [LinkLostError] * 5
 
 
+async def test_a_large_write_after_a_disconnect_is_a_lost_link_not_a_bug(rig: Rig, link: Link) -> None:
+    """The size of the link is gone with it, and what fitted a moment ago no longer would."""
+    rig.subject.carrier.disconnect()
+    async with asyncio.timeout(PROMPT_S):
+        await rig.subject.down.wait()
+        with pytest.raises(LinkLostError):
+            await write_on(link, ack=True, size=MTU - 3)
+
+
 async def test_a_disconnect_before_subscribing_is_told_at_once(rig: Rig, link: Link) -> None:
     char = handle(link, NEWS)
     rig.subject.carrier.disconnect()
@@ -182,7 +191,7 @@ async def a_word(rig: Rig) -> None:
         await heard(link, handle(link, NEWS))
 
 
-async def write_on(link: Link, *, ack: bool) -> None:
-    """Write 0, 1, 2 … and on and on."""
+async def write_on(link: Link, *, ack: bool, size: int = 0) -> None:
+    """Write 0, 1, 2 … and on and on, each with so many digits."""
     for number in range(1000):
-        await link.write(handle(link, TALK), str(number).encode(), ack=ack)
+        await link.write(handle(link, TALK), str(number).zfill(size).encode(), ack=ack)

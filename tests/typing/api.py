@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Literal, assert_never
 
-from ble_ota.events import Event, TransferProgress, silent
+from ble_ota.events import Event, TransferProgress, recording, silent
 from ble_ota.link import Advert
 from ble_ota.model import (
     Approved,
@@ -89,7 +89,7 @@ async def bring_up_to_date(device: DeviceInfo) -> str:
         report=report,
         fetch=fetch,
         install=install,
-        emit=emit,
+        record=recording(emit),
     )
     match outcome:
         case Done():

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ble_ota.errors import LinkLostError
-from ble_ota.virtual.air import QUEUE_MAX, Air, Berth
+from ble_ota.virtual.air import QUEUE_MAX, Air, Berth, Fate, Operation
 from ble_ota.virtual.link import VirtualLink
 from tests.virtual.peripherals.parrot import ADDRESS, NEWS, TALK, Parrot, heard
 
@@ -280,3 +280,109 @@ async def test_no_value_has_more_bytes_than_an_attribute() -> None:
 async def test_an_mtu_below_the_least_is_refused() -> None:
     with pytest.raises(ValueError, match="22"):
         Air(mtu=22)
+
+
+# ---------------------------------------------------------------------- what a test may do to the air
+
+
+async def test_an_operation_is_told_with_its_device_and_its_bytes() -> None:
+    air, told = Air(), list[Operation]()
+    air.add(Parrot())
+
+    def passes(operation: Operation) -> Fate:
+        told.append(operation)
+        return Fate.PASS
+
+    air.on_operation = passes
+    link = await linked(air)
+    await link.subscribe(1)
+    await link.write(1, b"x", ack=True)
+    await heard(link, 1)
+    await link.read(3)
+    assert told == [
+        Operation(0, "connect", ADDRESS),
+        Operation(1, "subscribe", ADDRESS),
+        Operation(2, "write", ADDRESS, b"x"),
+        Operation(3, "indication", ADDRESS, b"x"),
+        Operation(4, "read", ADDRESS),
+    ]
+
+
+async def test_both_hooks_count_alike() -> None:
+    air, told = Air(), list[str]()
+    air.add(Parrot())
+
+    def passes(operation: Operation) -> Fate:
+        told.append(f"on {operation.index}")
+        return Fate.PASS
+
+    air.on_operation = passes
+    air.before_operation = lambda index, _kind: told.append(f"before {index}")
+    await linked(air)
+    assert told == ["before 0", "on 0"]
+
+
+async def test_a_fate_is_the_fate_of_one_link() -> None:
+    air, parrots = Air(), [Parrot(f"C0:00:00:00:00:0{n}") for n in (1, 2)]
+    links: list[VirtualLink] = []
+    for parrot in parrots:
+        air.add(parrot)
+        links.append(VirtualLink(berth(air, parrot.address)))
+        await links[-1].stand()
+    air.on_operation = lambda operation: Fate.CUT_BEFORE if operation.address == parrots[0].address else Fate.PASS
+    with pytest.raises(LinkLostError):
+        await links[0].read(3)
+    assert await links[1].read(3) == b"polly"
+
+
+@pytest.mark.parametrize("far", [True, {ADDRESS}, frozenset({ADDRESS, "C0:00:00:00:00:02"})])
+async def test_a_device_out_of_range_is_neither_seen_nor_connected(far: bool | set[str]) -> None:
+    air = Air()
+    air.add(Parrot())
+    air.out_of_range = far
+    assert list(air.adverts()) == []
+    assert air.advertising(ADDRESS) is None
+
+
+@pytest.mark.parametrize("far", [False, set[str](), {"C0:00:00:00:00:02"}])
+async def test_a_device_in_range_is_seen(far: bool | set[str]) -> None:
+    air = Air()
+    air.add(Parrot())
+    air.out_of_range = far
+    assert len(list(air.adverts())) == 1
+    assert air.advertising(ADDRESS) is not None
+
+
+async def test_a_link_that_stands_outlives_the_range() -> None:
+    air = Air()
+    air.add(Parrot())
+    link = await linked(air)
+    air.out_of_range = True
+    assert await link.read(3) == b"polly"
+
+
+async def test_the_mtu_is_that_of_the_next_link_at_both_ends() -> None:
+    air, parrot = Air(), Parrot()
+    air.add(parrot)
+    first = await linked(air)
+    air.mtu = 23
+    assert (first.facts.characteristics[0].max_write, parrot.carrier.max_value) == (244, 244)
+    first.close()
+    second = await linked(air)
+    assert (second.facts.characteristics[0].max_write, parrot.carrier.max_value) == (20, 20)
+
+
+async def test_an_mtu_is_not_set_below_the_least() -> None:
+    air = Air()
+    with pytest.raises(ValueError, match="22"):
+        air.mtu = 22
+    assert air.mtu == 247
+
+
+async def test_the_same_peripheral_may_be_added_again() -> None:
+    air, parrot = Air(), Parrot()
+    air.add(parrot)
+    await linked(air)
+    air.add(parrot)
+    await linked(air)
+    assert parrot.links == ["up", "down", "up"]

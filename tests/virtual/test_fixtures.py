@@ -1,23 +1,32 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from ble_ota.cli.replay import Host
+from ble_ota.errors import DeviceSilentError
+from ble_ota.events import Event, TransferProgress
+from ble_ota.install import Patience
 from ble_ota.virtual import fixtures
 from ble_ota.virtual.air import Air
 from ble_ota.virtual.fixtures import (  # noqa: F401 -- by name, as a conftest's `pytest_plugins` would bring them
     VirtualCenter,
+    replay_of,
     virtual_air,
     virtual_center,
     virtual_device,
     virtual_radio,
     virtual_world,
 )
-from ble_ota.virtual.peripherals.quecthing import QuecThing
+from ble_ota.virtual.peripherals.quecthing import Habits, QuecThing
 from ble_ota.virtual.radio import VirtualRadio
+from ble_ota.virtual.replayed import Replayed
 from ble_ota.virtual.world import World
+from tests.bench import bench
+from tests.taped import taped
 
 # The parameters below are the fixtures above, hence the suppressed F811.
 
@@ -65,3 +74,19 @@ async def test_the_center_is_the_one_of_the_world(virtual_center: VirtualCenter,
 def test_every_fixture_says_what_it_is() -> None:
     for name in fixtures.__all__:
         assert getattr(fixtures, name).__doc__, name
+
+
+@pytest.mark.looptime
+async def test_a_failure_of_the_field_becomes_a_test(
+    tmp_path: Path,
+    replay_of: Callable[[Path], Replayed],  # noqa: F811
+) -> None:
+    """The device of a recorded run, and today's code: what one writes for a transcript that somebody sent."""
+    file = tmp_path / "silent.jsonl"
+    file.write_text((await taped(bench(tmp_path, Habits(silent_after=1000)), Patience(links=2))).text, "ascii")
+
+    on, events = replay_of(file), list[Event]()
+    with pytest.raises(DeviceSilentError):
+        await Host.of(on).play(events.append)
+    assert on.device.divergence() is None
+    assert max(e.bytes for e in events if isinstance(e, TransferProgress)) == 1000

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ble_ota.errors import AttRefusedError, LinkLostError
+from ble_ota.errors import AttRefusedError, DeviceNotFoundError, LinkLostError
 from ble_ota.link import Link
-from ble_ota.virtual.air import Air
+from ble_ota.virtual.air import Air, Fate
 from ble_ota.virtual.link import VirtualLink
-from ble_ota.virtual.peripherals import Habits, QuecThing
+from ble_ota.virtual.peripherals import Habits, PowerCutError, QuecThing
 from ble_ota.virtual.radio import VirtualRadio
 from ble_ota.virtual.world import World
 from tests.virtual.peripherals.parrot import ADDRESS, Parrot, heard
-from tests.virtual.peripherals.quecthing.bench import CHAR, SUCCESS, frame, notification, packet
+from tests.virtual.peripherals.quecthing.bench import CHAR, RECEIVE, SUCCESS, frame, notification, packet
 
 pytestmark = pytest.mark.looptime
 
@@ -211,6 +211,7 @@ async def test_a_closed_link_may_be_closed_again() -> None:
 
 IMAGE = bytes(n * 7 % 256 for n in range(700))
 OPERATIONS = 20
+PLAIN = Habits(login_required=False)
 
 
 async def update(air: Air, address: str) -> None:
@@ -227,7 +228,7 @@ async def update(air: Air, address: str) -> None:
 
         await link.subscribe(char.handle)
         await say(0x7022, notification(IMAGE))
-        await hear()
+        assert RECEIVE in await hear()
         for at in range(0, len(IMAGE), 100):
             await say(0x7025, packet(at, IMAGE[at : at + 100]))
             await hear()
@@ -238,12 +239,18 @@ async def update(air: Air, address: str) -> None:
             await heard(link, char.handle)
 
 
-def on_air(folder: Path) -> tuple[Air, QuecThing]:
+def on_air(folder: Path, habits: Habits = PLAIN) -> tuple[Air, QuecThing]:
     world = World.create(folder)
-    thing = QuecThing(world, world.devices[0], Habits(login_required=False))
+    thing = QuecThing(world, world.devices[0], habits)
     air = Air()
     air.add(thing)
     return air, thing
+
+
+async def booted(air: Air, thing: QuecThing) -> tuple[bytes, str]:
+    """What it runs once it can be met again."""
+    async with VirtualRadio(air).connect(thing.address, within_s=20):
+        return thing.running("MAIN"), thing.version("MAIN")
 
 
 async def test_an_update_has_so_many_operations(tmp_path: Path) -> None:
@@ -260,5 +267,57 @@ async def test_a_cut_before_any_operation_is_mended_by_the_same_again(tmp_path: 
         await update(air, thing.address)
     assert thing.running("MAIN") == b""
     await update(air, thing.address)
-    async with VirtualRadio(air).connect(thing.address, within_s=20):
-        assert (thing.running("MAIN"), thing.version("MAIN")) == (IMAGE, "9.9.9")
+    assert await booted(air, thing) == (IMAGE, "9.9.9")
+
+
+@pytest.mark.parametrize("fate", [f for f in Fate if f is not Fate.PASS])
+@pytest.mark.parametrize("at", range(OPERATIONS))
+async def test_any_fate_of_any_operation_is_mended_by_the_same_again(tmp_path: Path, at: int, fate: Fate) -> None:
+    air, thing = on_air(tmp_path)
+    air.on_operation = lambda operation: fate if operation.index == at else Fate.PASS
+    with suppress(LinkLostError, TimeoutError, AssertionError):  # of a device that cancels, for one
+        await update(air, thing.address)
+    await update(air, thing.address)
+    assert await booted(air, thing) == (IMAGE, "9.9.9")
+
+
+# ---------------------------------------------------------------------- power that fails anywhere
+
+FLASH_OPERATIONS = 12  # erase, stage, seven packets, accept; at the boot: move, save
+
+
+def fails_at(thing: QuecThing, at: int) -> None:
+    """Let power fail in the flash operation with this number, from now on, once."""
+    begun = thing.flash.operations
+
+    def cut(_operation: str) -> None:
+        if thing.flash.operations == begun + at + 1:
+            raise PowerCutError
+
+    thing.flash.on_operation = cut
+
+
+async def test_an_update_has_so_many_flash_operations(tmp_path: Path) -> None:
+    air, thing = on_air(tmp_path)
+    await update(air, thing.address)
+    await booted(air, thing)
+    assert thing.flash.operations == FLASH_OPERATIONS
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("at", range(FLASH_OPERATIONS))
+async def test_power_that_comes_back_on_the_air_is_followed_by_a_whole_update(
+    tmp_path: Path, at: int, same: bool
+) -> None:
+    air, thing = on_air(tmp_path)
+    fails_at(thing, at)
+    with suppress(LinkLostError):
+        await update(air, thing.address)
+    with pytest.raises(DeviceNotFoundError):
+        await booted(air, thing)
+    if not same:
+        thing = QuecThing(World.open(tmp_path), thing.world.devices[0], PLAIN)
+    air.add(thing)
+    assert await booted(air, thing) in ((b"", "1.0.0"), (IMAGE, "9.9.9"))
+    await update(air, thing.address)
+    assert await booted(air, thing) == (IMAGE, "9.9.9")

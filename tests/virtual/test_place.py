@@ -10,7 +10,8 @@ from bumble.device import Device
 from ble_ota.gatt import bumble_backend
 from ble_ota.link import Advert, uuid16
 from ble_ota.virtual.peripherals.quecthing import Habits, Pause
-from ble_ota.virtual.place import HOST_ADDRESS, QUICK, habits_of, place
+from ble_ota.virtual.place import HOST_ADDRESS, QUICK, habits_of, peripheral_of, place
+from ble_ota.virtual.strikes import Strike, Struck
 from ble_ota.virtual.world import World, WorldError
 
 PROMPT_S = 5.0  # what takes milliseconds, on a machine that is busy
@@ -95,3 +96,27 @@ async def test_a_device_of_the_place_behaves_as_its_file_says(tmp_path: Path) ->
     async with place(world) as host:
         (advert,) = (await seen(host, 1)).values()
     assert set(advert.manufacturer) == {0xDEC0}
+
+
+# ---------------------------------------------------------------- strikes
+
+
+def test_a_device_whose_folder_says_so_is_going_to_be_struck(tmp_path: Path) -> None:
+    world = World.create(tmp_path)
+    (world.home(world.devices[0]) / "strike.json").write_text('{"what": "power", "at_bytes": 7}')
+    made = peripheral_of(world, world.devices[0])
+    assert isinstance(made, Struck)
+    assert (made.strike, made.habits) == (Strike("power", 7), QUICK)
+
+
+def test_other_devices_are_not(tmp_path: Path) -> None:
+    world = World.create(tmp_path)
+    assert not isinstance(peripheral_of(world, world.devices[0]), Struck)
+
+
+async def test_a_strike_that_cannot_be_read_is_said_by_the_place(tmp_path: Path) -> None:
+    world = World.create(tmp_path)
+    (world.home(world.devices[0]) / "strike.json").write_text("{}")
+    with pytest.raises(WorldError, match=r"strike\.json is not right"):
+        async with place(world):
+            pass

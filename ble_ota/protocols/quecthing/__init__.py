@@ -9,14 +9,18 @@ Recognised by
 Conversation
     `session.py` (login, version) and `transfer.py` (the file). Write requests out, indications in.
 Resume
-    None documented. After a new link the file is announced again, from its start.
+    None documented. Within the device's own 15 s the next packet is sent over the new link, unannounced (`resume.py`);
+    a device that answers as it did before still knows the file, and the transfer goes on. Otherwise, and after 15 s,
+    the file is announced again, from its start. What was carried on and then found bad is sent once more whole.
 Activation
     The device reboots by itself after its "received, success"; what it dropped the link for is not said.
 Read-back
     0x7040, its ids a setting (inferred); else the firmware revision of Device Information; else not by this link.
 What can go wrong
     Decline, cancel, failure (`DeviceError`), silence and endless pauses (`LinkError`, 15 s is the device's own
-    limit), numbers that cannot be (`MalformedError`).
+    limit), numbers that cannot be (`MalformedError`). A packet is sent 3 times; a file may be paused 1000 times and
+    for 2 h in all. A success for bytes nobody vouches for is cancelled, and the file sent whole, once. Who stops, or
+    gives up on a device that still listens, says cancel first; after the "success" nothing is said.
 Pacing and quirks
     One packet in flight; its size is dictated by the device. A frame may span several writes and several
     indications. Every point that public sources leave open is in `session.Options`.
@@ -28,6 +32,7 @@ from ble_ota.link import LinkFacts
 from ble_ota.model import Secret
 from ble_ota.protocols.driver import Driver
 from ble_ota.protocols.quecthing import advert, session, transfer
+from ble_ota.protocols.quecthing.redact import QuecThingRedaction
 from ble_ota.protocols.quecthing.session import Options, Session
 from ble_ota.script import Script
 
@@ -48,4 +53,5 @@ def driver(options: Options) -> Driver[Session]:
         upload=transfer.upload,
         activate=transfer.activate,
         same=advert.same,
+        redact=QuecThingRedaction,
     )

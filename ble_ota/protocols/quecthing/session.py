@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from ble_ota.errors import LoginFailedError, MalformedError, SettingsError
+from ble_ota.errors import DeviceSilentError, LoginFailedError, MalformedError, SettingsError
 from ble_ota.link import Characteristic, LinkFacts, uuid16
 from ble_ota.model import Secret
 from ble_ota.protocols.driver import Versions
@@ -175,7 +175,8 @@ def open_session(facts: LinkFacts, secret: Secret | None, options: Options) -> S
     Raises:
         MalformedError: The device lacks characteristic 0x9C40, or answers outside the protocol.
         SettingsError: A login is needed and the secret is missing or is none.
-        LoginFailedError: The device does not accept the secret, or does not answer the login.
+        LoginFailedError: The device does not accept the secret.
+        DeviceSilentError: It does not answer.
     """
     channel = facts.find(DATA_UUID)
     if channel is None:
@@ -194,16 +195,19 @@ def _login(session: Session, key: bytes) -> Script[None]:
     random = (answer or {}).get(ID_RANDOM)
     if answer is None:
         msg = "the device does not answer the request for a login"
-        raise LoginFailedError(msg, hint="It may not want one: try with `quecthing.login = false`")
+        hint = "Run the same command again; if it stays so it may not want a login: `quecthing.login = false`"
+        raise DeviceSilentError(msg, hint=hint)
     if not isinstance(random, bytes) or len(random) != RANDOM_BYTES:
         msg = f"the device's random for the login is not {RANDOM_BYTES} characters"
         raise MalformedError(msg)
     proof = hashlib.sha256(key.hex().encode() + b";" + random).hexdigest().encode()
     answer = yield from session.ask(LOGIN, Field(ID_PROOF, proof), answer=LOGIN_ANSWER, within_s=ANSWER_S)
-    result = (answer or {}).get(ID_RESULT)
+    if answer is None:
+        msg = "the device does not answer the login"
+        raise DeviceSilentError(msg)
+    result = answer.get(ID_RESULT)
     if result not in LOGGED_IN or isinstance(result, bool):
-        said = "did not answer it" if answer is None else f"answered {result!r}"
-        msg = f"the device refused the login: it {said}"
+        msg = f"the device refused the login: it answered {result!r}"
         raise LoginFailedError(msg)
     session.key, session.iv = key, random
 

@@ -14,9 +14,9 @@ docstring of the module that makes it, marked *inferred*::
 from __future__ import annotations
 
 from ble_ota.virtual.developer_center.center import DeveloperCenter, Lifetimes
-from ble_ota.virtual.developer_center.faults import Faults
+from ble_ota.virtual.developer_center.faults import Faults, said_faults
 from ble_ota.virtual.developer_center.plans import PlanShape, Terms
 from ble_ota.virtual.developer_center.server import serve
 from ble_ota.virtual.developer_center.state import REPORT_STATUS
 
-__all__ = ["REPORT_STATUS", "DeveloperCenter", "Faults", "Lifetimes", "PlanShape", "Terms", "serve"]
+__all__ = ["REPORT_STATUS", "DeveloperCenter", "Faults", "Lifetimes", "PlanShape", "Terms", "said_faults", "serve"]

@@ -2,19 +2,24 @@
 
 `center.faults = Faults(status=500, only="getFetchPlan", times=2)` holds from the next request on. Several switches at
 once are allowed; of those that replace the whole answer the first one in the order of the fields wins.
+
+A world may bring its own, by the same names, in `cloud/faults.json`: `{"status": 500, "only": "getFetchPlan"}`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any, get_type_hints
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ble_ota.virtual.developer_center.answers import enveloped
+from ble_ota.virtual.world import World, WorldError
 
 HANG_UP = "ble_ota.hang_up"  # ASGI extension, given by `server.py`: close the connection as it is
 _KEY = "ble_ota.faults"  # where a request finds its faults
@@ -28,6 +33,8 @@ class Faults:
 
     only: str = ""
     """Strikes requests whose path has this in it: "getFetchPlan", "/oss/"."""
+    spares: int = 0
+    """Lets that many of these requests pass first."""
     times: int | None = None
     """Strikes that many requests and then no more; None is all of them."""
 
@@ -81,6 +88,32 @@ class Faults:
     weak_etag: bool = False
 
 
+def said_faults(world: World) -> Faults:
+    """What `cloud/faults.json` of `world` says; no faults where there is no such file.
+
+    Raises:
+        WorldError: The file is no JSON of this form.
+    """
+    file = world.folder / "cloud" / "faults.json"
+    if not file.exists():
+        return Faults()
+    try:
+        said: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        faults, kinds = Faults(**said), get_type_hints(Faults)
+    except (ValueError, TypeError, OSError) as error:
+        msg = f"{file} is not right: {error}"
+        raise WorldError(msg) from error
+    if wrong := [name for name, value in said.items() if not _fits(value, kinds[name])]:
+        msg = f"{file} is not right: of another kind than it takes: {', '.join(wrong)}"
+        raise WorldError(msg)
+    return faults
+
+
+def _fits(value: object, kind: type) -> bool:
+    """Whether `value` is of this kind; a whole number may stand for a float."""
+    return isinstance(value, kind) or (type(value) is int and isinstance(float(value), kind))
+
+
 def faults_of(request: Request) -> Faults:
     """What strikes this request."""
     faults: Faults = request.scope.get(_KEY, Faults())
@@ -118,16 +151,20 @@ class FaultLine:
 
     @property
     def faults(self) -> Faults:
-        """What is in force; setting it starts the count of `times` anew."""
+        """What is in force; setting it starts the counts of `spares` and `times` anew."""
         return self._faults
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
         self._faults = faults
+        self._spared = faults.spares
         self._left = faults.times
 
     def _strike(self, path: str) -> Faults:
         if self._faults.only not in path or self._left == 0:
+            return Faults()
+        if self._spared:
+            self._spared -= 1
             return Faults()
         if self._left is not None:
             self._left -= 1

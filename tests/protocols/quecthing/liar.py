@@ -27,9 +27,19 @@ class Liar:
     """Answers each wait by the next whim; when those are spent it falls silent."""
 
     chunk: int
-    whims: deque[Whim]
+    whims: deque[Whim] = field(default_factory=lambda: deque[Whim]([None] * 200))
     size: int = 0
+    id9: str = "echo"
+    keeps: bool = False
+    """Whether it still knows a file of `size` bytes from an earlier link, and takes packets unannounced."""
+    misnames: int | None = None
+    """The answer to a packet that carries this byte names another offset."""
+    by: Value | None = None
+    """A number: so far from what is due. None: no offset at all. Else: this in its place."""
     flash: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    sent: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """Start and end of each packet since the last announcement, whether it was taken or not."""
+    announced: int = 0
     steps: int = 0
     last_id: int = 1
     _due: deque[Frame] = field(default_factory=deque[Frame])
@@ -70,13 +80,38 @@ class Liar:
         if heard.cmd not in (0x7024, 0x7021):
             self.last_id = heard.packet_id
         if heard.cmd == 0x7022:
-            self.size = _int(said[6])
-            self._due.append(_frame(0x7023, 1, (Field(7, 2), Field(11, self.chunk))))
+            self._announce(_int(said[6]))
+        if heard.cmd == 0x7023:
+            self.keeps = False
+            self._due.clear()
+            self._due.append(_frame(0x7024, heard.packet_id, ()))
         if heard.cmd == 0x7025 and isinstance(data := said[10], bytes):
-            self.flash[_int(said[9])] = data
-            self._due.append(_frame(0x7026, heard.packet_id, (Field(9, said[9]),)))
-            if _int(said[9]) + len(data) == self.size:
-                self._due.append(_frame(0x7023, 2, (Field(7, 6),)))
+            self.sent.append((_int(said[9]), _int(said[9]) + len(data)))
+            if self.keeps:
+                self._store(heard.packet_id, _int(said[9]), data)
+
+    def _announce(self, size: int) -> None:
+        self.size, self.keeps = size, True
+        self.announced += 1
+        self.sent.clear()
+        self.flash.clear()
+        self._due.append(_frame(0x7023, 1, (Field(7, 2), Field(11, self.chunk))))
+
+    def _store(self, packet_id: int, start: int, data: bytes) -> None:
+        end = start + len(data)
+        self.flash[start] = data
+        due = start if self.id9 == "echo" else end
+        wrong = self.misnames is not None and start <= self.misnames < end
+        named = self._misnamed(due) if wrong else (Field(9, due),)
+        self._due.append(_frame(0x7026, packet_id, named))
+        if end == self.size:
+            self._due.append(_frame(0x7023, 2, (Field(7, 6),)))
+
+    def _misnamed(self, due: int) -> tuple[Field, ...]:
+        if self.by is None:
+            return ()
+        off = isinstance(self.by, int) and not isinstance(self.by, bool)
+        return (Field(9, due + _int(self.by) if off else self.by),)
 
     def _speak(self, step: Await) -> Reply:
         if step.within_s == 0 and (not self.whims or self.whims[0] is None):

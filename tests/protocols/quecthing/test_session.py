@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ble_ota.errors import LoginFailedError, MalformedError, SettingsError
+from ble_ota.errors import DeviceSilentError, LoginFailedError, MalformedError, SettingsError
 from ble_ota.link import Characteristic, LinkFacts, uuid16
 from ble_ota.model import Secret
 from ble_ota.protocols.driver import Versions
@@ -82,13 +82,13 @@ def test_a_result_without_a_number_is_a_refusal() -> None:
         log_in(*LOGGED_IN, hears(told(0x7035, 1001), within_s=ANSWER_S))
 
 
-def test_silence_after_the_proof_is_a_refusal() -> None:
-    with pytest.raises(LoginFailedError, match="did not answer it"):
+def test_silence_after_the_proof_is_silence() -> None:
+    with pytest.raises(DeviceSilentError, match="does not answer the login"):
         log_in(*LOGGED_IN, silence(ANSWER_S))
 
 
 def test_a_device_that_gives_no_random_may_not_want_a_login() -> None:
-    with pytest.raises(LoginFailedError, match="does not answer the request") as failed:
+    with pytest.raises(DeviceSilentError, match="does not answer the request") as failed:
         log_in(SUBSCRIBED, ASKED, silence(ANSWER_S))
     assert "quecthing.login = false" in failed.value.hint
 

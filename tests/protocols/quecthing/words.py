@@ -56,6 +56,6 @@ def silence(within_s: float) -> Row:
     return Await((HANDLE,), within_s), Reply(None, within_s)
 
 
-def progress(done: int, total: int, resent: int = 0) -> Row:
+def progress(done: int, total: int, resent: int = 0, *, learned: str = "", wait_s: float = 0.0) -> Row:
     """The script tells how far it is."""
-    return Progress(done, total, resent), DONE
+    return Progress(done, total, resent, learned, wait_s), DONE

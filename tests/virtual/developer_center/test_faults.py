@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
 
-from ble_ota.virtual.developer_center import DeveloperCenter, Faults
+from ble_ota.virtual.developer_center import DeveloperCenter, Faults, said_faults
+from ble_ota.virtual.world import World, WorldError
 from tests.virtual.developer_center.conftest import BINDING, ENDUSER, Caller
 
 INFO = f"{ENDUSER}/userInfo"
@@ -132,3 +134,48 @@ async def test_a_request_is_struck_by_what_held_when_it_came(
     before = asyncio.get_running_loop().time()
     await download
     assert asyncio.get_running_loop().time() - before > 15
+
+
+async def test_the_first_requests_may_be_spared(caller: Caller, center: DeveloperCenter) -> None:
+    center.faults = Faults(status=500, only="userInfo", spares=2, times=1)
+    asked = (INFO, LIST, INFO, LIST, INFO, INFO)
+    assert [(await caller.http.get(path)).status_code for path in asked] == [200, 200, 200, 200, 500, 200]
+
+
+async def test_setting_faults_spares_anew(caller: Caller, center: DeveloperCenter) -> None:
+    center.faults = Faults(status=500, spares=1)
+    await caller.http.get(INFO)
+    center.faults = Faults(status=500, spares=1)
+    assert [(await caller.http.get(INFO)).status_code for _ in range(2)] == [200, 500]
+
+
+# ------------------------------------------------------------------ from a file
+
+
+def said(folder: Path, text: str) -> Faults:
+    """What `said_faults` makes of a file with this text."""
+    world = World.create(folder)
+    (folder / "cloud").mkdir()
+    (folder / "cloud" / "faults.json").write_text(text, "utf-8")
+    return said_faults(world)
+
+
+def test_a_world_without_a_file_has_no_faults(tmp_path: Path) -> None:
+    assert said_faults(World.create(tmp_path)) == Faults()
+
+
+def test_a_file_says_what_goes_wrong(tmp_path: Path) -> None:
+    assert said(tmp_path, '{"status": 500, "only": "x", "delay_s": 2}') == Faults(status=500, only="x", delay_s=2)
+
+
+def test_what_may_be_none_may_be_null(tmp_path: Path) -> None:
+    assert said(tmp_path, '{"times": null, "drip_bytes_per_s": 5}') == Faults(drip_bytes_per_s=5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "[1]", '{"mood": 1}', '{"status": "500"}', '{"only": 1}', '{"html": 1}', '{"truncate_at": 1.5}'],
+)
+def test_a_file_that_is_not_right_is_said(tmp_path: Path, text: str) -> None:
+    with pytest.raises(WorldError, match=r"faults\.json is not right"):
+        said(tmp_path, text)

@@ -1,10 +1,10 @@
-"""What the file transfer needs of the device around it, what it waits for, and what it counts."""
+"""What the file transfer needs of the device around it, and what it counts."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from ble_ota.virtual.peripherals.quecthing.boot import Boot
@@ -13,24 +13,17 @@ from ble_ota.virtual.peripherals.quecthing.ttlv import Fields
 from ble_ota.virtual.world import World
 
 
-class Phase(Enum):
-    """What the receiver waits for."""
-
-    IDLE = "a notification"
-    RECEIVING = "a packet"
-    PAUSED = "the end of its own pause"
-    HELD = "the end of the host's pause"
-    FINISHED = "the word of the host that it knows"
-    SETTLING = "a further file, or the reboot"
-
-
 @dataclass(slots=True)
 class Stats:
-    """What has happened since power came on first."""
+    """What has happened in the life of this object."""
 
     frames_good: int = 0
     frames_bad: int = 0
     """Not frames, or frames that nobody could read: cut, wrong sum, not encrypted as agreed, not TTLV."""
+    announced: int = 0
+    """Notifications of files that it could take."""
+    busy: int = 0
+    """Of these: declined as busy."""
     packets: int = 0
     """Packets that were understood."""
     duplicates: int = 0
@@ -39,6 +32,8 @@ class Stats:
     """Packets that came when none was due, or are larger than dictated."""
     bytes: int = 0
     """New bytes stored."""
+    successes: int = 0
+    """How often it said "received, success"."""
 
 
 class Body(Protocol):
@@ -47,26 +42,36 @@ class Body(Protocol):
     habits: Habits
     world: World
     stats: Stats
+    chance: random.Random
 
     @property
     def boot(self) -> Boot:
         """Its memory."""
         ...
 
+    @property
+    def room(self) -> int:
+        """Bytes one indication may carry."""
+        ...
+
     def say(self, command: int, fields: Fields, *, reply_to: int | None = None) -> int:
         """Send a frame; returns its packet id."""
+        ...
+
+    def mutter(self, value: bytes) -> None:
+        """Send bytes as they are, over as many indications as it takes."""
         ...
 
     def log(self, text: str) -> None:
         """Say something on the log characteristic."""
         ...
 
-    def alarm(self, after_s: float, action: Callable[[], None]) -> None:
-        """Call `action` later, in the place of what was to be called before."""
+    def alarm(self, after_s: float, action: Callable[[], None], *, of: str = "transfer") -> None:
+        """Call `action` later, in the place of what was to be called before under the same name."""
         ...
 
     def no_alarm(self) -> None:
-        """Call nothing later."""
+        """Call nothing later for the transfer."""
         ...
 
     def fall_silent(self) -> None:

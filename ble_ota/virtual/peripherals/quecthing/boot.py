@@ -5,10 +5,11 @@
     state.json               versions per component, and the files that are staged
     staging-<slot>.bin       a file that is being received, or waits for the reboot
     flash-<component>-<n>.bin   what runs: file n of the component
+    old-<component>-<n>.bin     what ran before, where the device may fall back to it
 
 A file goes from staged to accepted (whole, its check code right, the host knows) to running, and the last only in a
 reboot, when all files of its component are accepted. Cut anywhere, a reboot carries on where it was: it compares
-everything before it moves anything, and knows a file that it has moved already.
+everything before it moves anything, and knows a file that it has moved already. So does a fall back.
 """
 
 from __future__ import annotations
@@ -78,11 +79,15 @@ class Boot:
         self.staged: tuple[Staged, ...] = ()
         self.versions = {c.no: c.version for c in world.components}
         self._counts = dict.fromkeys(self.versions, 0)
+        self._before: dict[str, tuple[str, int]] = {}  # version and number of files that may come back
+        self._reverting = False
         if raw := flash.content(STATE):
             state: dict[str, Any] = json.loads(raw)
             self.versions |= state["versions"]
             self._counts |= state["files"]
             self.staged = tuple(Staged(**s) for s in state["staged"])
+            self._before = {c: (version, count) for c, (version, count) in state.get("before", {}).items()}
+            self._reverting = state.get("reverting", False)
 
     def image(self, component: str) -> tuple[bytes, ...]:
         """The files that run as `component`; none before its first update."""
@@ -117,21 +122,57 @@ class Boot:
         files = self._accepted(component)
         return files[0].files - len(files) if files else 0
 
-    def reboot(self) -> None:
-        """Install every component whose files are all accepted and intact; forget accepted files of all others."""
-        for component in dict.fromkeys(s.component for s in self.staged if s.accepted):
+    @property
+    def provisional(self) -> bool:
+        """Whether something runs that may yet fall back."""
+        return bool(self._before)
+
+    def revert(self) -> None:
+        """Let the next reboot bring back what ran before, where that was kept."""
+        self._reverting = True
+        self._save(staged=self.staged)
+
+    def reboot(self, *, installs: bool = True, keeps_old: bool = False) -> None:
+        """Install every component whose files are all accepted and intact; forget accepted files of all others.
+
+        Args:
+            installs: False forgets them all.
+            keeps_old: Whether what ran before is kept for `revert`.
+        """
+        if self._reverting:
+            self._bring_back()
+        for component in dict.fromkeys(s.component for s in self.staged if s.accepted and installs):
             if self.missing(component) == 0 and all(self._there(s) for s in self._accepted(component)):
-                self._install(component)
+                self._install(component, keeps_old)
         self.drop(lambda s: s.accepted)
 
-    def _install(self, component: str) -> None:
+    def _install(self, component: str, keeps_old: bool) -> None:
         files = self._accepted(component)
+        self._before.pop(component, None)
+        if keeps_old:
+            self._put_aside(component, files)
+            self._before[component] = self.versions[component], self._counts[component]
         for staged in files:
             if self.flash.size(staged.area):
                 self.flash.move(staged.area, staged.target)
         self.versions[component] = files[0].version
         self._counts[component] = len(files)
         self._save(staged=tuple(s for s in self.staged if s not in files))
+
+    def _put_aside(self, component: str, new: list[Staged]) -> None:
+        moved_in = {s.file for s in new if not self.flash.size(s.area)}  # by a reboot that was cut
+        for n in range(self._counts[component]):
+            if n not in moved_in and self.flash.size(_running(component, n)):
+                self.flash.move(_running(component, n), _old(component, n))
+
+    def _bring_back(self) -> None:
+        for component, (version, count) in self._before.items():
+            for n in range(count):
+                if self.flash.size(_old(component, n)):
+                    self.flash.move(_old(component, n), _running(component, n))
+            self.versions[component], self._counts[component] = version, count
+        self._before, self._reverting = {}, False
+        self._save(staged=self.staged)
 
     def _accepted(self, component: str) -> list[Staged]:
         return [s for s in self.staged if s.component == component and s.accepted]
@@ -142,10 +183,20 @@ class Boot:
         return staged.is_in(waiting or self.flash.content(staged.target))
 
     def _save(self, *, staged: tuple[Staged, ...]) -> None:
-        state = {"versions": self.versions, "files": self._counts, "staged": [asdict(s) for s in staged]}
+        state = {
+            "versions": self.versions,
+            "files": self._counts,
+            "staged": [asdict(s) for s in staged],
+            "before": self._before,
+            "reverting": self._reverting,
+        }
         self.flash.save(STATE, json.dumps(state, indent=1).encode())
         self.staged = staged
 
 
 def _running(component: str, file: int) -> str:
     return f"flash-{quote(component, safe='')}-{file}.bin"
+
+
+def _old(component: str, file: int) -> str:
+    return f"old-{quote(component, safe='')}-{file}.bin"

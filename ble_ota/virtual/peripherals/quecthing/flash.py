@@ -6,6 +6,7 @@ Nothing is synced to the disk: a world survives its processes, not the machine's
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ class PowerCutError(Exception):
 
 
 class Flash:
-    """Areas that are erased, written and moved."""
+    """Areas that are erased, written, cut short and moved."""
 
     def __init__(self, folder: Path, on_operation: Callable[[str], None] | None = None) -> None:
         """Use `folder`, which exists.
@@ -51,6 +52,11 @@ class Flash:
         with path.open("r+b") as file:
             file.seek(at)
             file.write(data)
+
+    def truncate(self, area: str, size: int) -> None:
+        """Keep the first `size` bytes of `area`, which has at least so many."""
+        self._count(f"truncate {area}")
+        os.truncate(self._folder / area, size)
 
     def move(self, area: str, to: str) -> None:
         """Let `to` hold what `area` holds; `area` is empty then."""

@@ -40,10 +40,21 @@ class Habits:
     """How id 5 is written: the digest's bytes, or their hexadecimal text."""
     gap: Literal["tells", "ignores", "cancels"] = "tells"
     """On a packet that starts beyond what it has: answers with the offset it wants, stays silent, or cancels."""
-    keeps_session_over_disconnect: bool = False
-    """Whether an unfinished file outlives the link (and the power): a new notification of the same file carries on."""
+    stray_packet: Literal["ignores", "cancels", "declines"] = "ignores"
+    """On a packet of a file that it does not receive: stays silent, cancels, or declines."""
+
+    # How long an unfinished file lives
+
     patience_s: float = 15.0
-    """Seconds without a correct frame after which it cancels (documented)."""
+    """Seconds without a correct frame after which it cancels and forgets the file (documented)."""
+    keeps_session_over_disconnect: bool = False
+    """Whether it stays as it is when the link goes, `patience_s` running on; else the file is forgotten."""
+    keeps_session_over_power: bool = False
+    """Whether it comes back from a power cut waiting for the rest, for `patience_s`; else the file is forgotten."""
+    page_bytes: int = 4096
+    """What a power cut leaves of an unfinished file: whole pages of so many bytes."""
+    on_new_offer: Literal["restarts", "continues", "declines"] = "restarts"
+    """On a notification while it keeps a file of a lost link: forgets that, keeps it if it is the same, or declines."""
 
     # Security
 
@@ -69,6 +80,8 @@ class Habits:
 
     flash_bytes: int = 100_000_000
     """Room for images in transfer; a file that does not fit is declined."""
+    erase_s: float = 0.0
+    """How long it erases flash between a notification and its "receive"; it is silent meanwhile."""
     settle_s: float = 2.0
     """After a good file: how long it waits for a further one before it reboots."""
     boot_s: float = 3.0
@@ -76,21 +89,52 @@ class Habits:
     reboots_without_ack: bool = False
     """Whether it installs a file whose "received, success" was never answered with 0x7024."""
 
-    # Trouble
+    # Trouble: it says no
 
     declines: bool = False
     """Declines every file."""
-    pauses: tuple[Pause, ...] = ()
-    """Pauses it makes."""
-    drops_while_paused: bool = False
-    """Whether a packet that was in flight when it paused is lost; else it is answered after the proceed."""
+    busy_times: int = 0
+    """Declines so many times, then takes the file."""
     cancel_at: int | None = None
     """Cancels at this offset."""
-    silent_after: int | None = None
-    """From this offset on it says nothing more on this link, and does not listen."""
-    wrong_offset_at: int | None = None
-    """At this offset the answer names an offset that is not ours: one more than it should."""
     fail_at_end: bool = False
     """Says "received, failure" however good the file is."""
+
+    # Trouble: it takes its time
+
+    pauses: tuple[Pause, ...] = ()
+    """Pauses it makes."""
+    endless_pauses: bool = False
+    """Pauses again right after each proceed, from the first of `pauses` on, or from the first packet."""
+    drops_while_paused: bool = False
+    """Whether a packet that was in flight when it paused is lost; else it is answered after the proceed."""
+    slow_answer_s: float = 0.0
+    """How late it deals with each packet, and answers it; one more may wait meanwhile."""
+    silent_after: int | None = None
+    """From this offset on it says nothing more on this link, and does not listen."""
+
+    # Trouble: what it says is wrong
+
+    wrong_offset_at: int | None = None
+    """At this offset the answer names an offset that is not ours: one more than it should."""
+    answers_offset: Literal["ahead", "behind", "beyond"] | None = None
+    """At `answers_offset_at` its answer is two packets ahead, two behind (at least 0), or beyond the file's end."""
+    answers_offset_at: int = 0
+    """See `answers_offset`."""
+    floods: int = 0
+    """How many frames and values of junk it says unasked while it receives a file."""
+
+    # Trouble: it is not what it says it is
+
+    accepts_without_bytes: bool = False
+    """Answers a notification with "receive" and at once with "success"; the reboot that follows changes nothing."""
+    claims_version: str | None = None
+    """What it tells as the version of everything, whatever it runs."""
+    claims_version_after: Literal["always", "announcement", "success"] = "always"
+    """From when it claims that: ever, once a file was announced, or once it has said "success"."""
     boots_old: bool = False
     """Accepts and reboots, into what it ran before."""
+    reverts_after_s: float | None = None
+    """How long it runs a new image before it falls back, by a reboot, to the one before; a power cut begins it anew."""
+    never_returns: bool = False
+    """Does not come back from a reboot until its power is taken and given again."""

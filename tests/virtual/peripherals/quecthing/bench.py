@@ -142,6 +142,12 @@ class Bench:
                 await self._news.wait()
         return self.now(command)
 
+    async def lasts(self, for_s: float) -> None:
+        """So much time passes."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await asyncio.Event().wait()
+
     async def quiet(self, for_s: float) -> None:
         """Nothing is said, and no link drops, for so long."""
         assert not self._said

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from ble_ota.virtual.peripherals import QuecThing
-from ble_ota.virtual.peripherals.quecthing.body import Body, Phase, Stats
-from ble_ota.virtual.peripherals.quecthing.receive import Receiver
+from ble_ota.virtual.peripherals.quecthing.body import Body, Stats
 from ble_ota.virtual.world import World
 from tests.virtual.peripherals.quecthing.bench import bench, frame
 
@@ -28,6 +27,6 @@ async def test_each_device_counts_for_itself(tmp_path: Path) -> None:
     assert (first.thing.stats.frames_good, second.thing.stats.frames_good) == (1, 0)
 
 
-def test_a_receiver_in_the_device_waits_for_a_notification(tmp_path: Path) -> None:
+def test_a_device_is_a_body(tmp_path: Path) -> None:
     body: Body = thing(tmp_path)
-    assert Receiver(body).phase is Phase.IDLE
+    assert body.boot.staged == ()

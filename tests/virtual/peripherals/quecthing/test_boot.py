@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -188,3 +190,114 @@ def test_a_reboot_cut_at_any_operation_runs_all_of_the_new_image_in_the_end(tmp_
         boot.reboot()
     assert (boot.versions["MAIN"], boot.image("MAIN")) == ("2", (FIRST, SECOND))
     assert boot.staged == ()
+
+
+# ---------------------------------------------------------------------- falling back
+
+THIRD = b"third" * 7
+
+
+def runs(boot: Boot) -> tuple[str, tuple[bytes, ...]]:
+    return boot.versions["MAIN"], boot.image("MAIN")
+
+
+def updated(folder: Path, *packages: tuple[bytes, ...]) -> Boot:
+    """A device that went from package to package, versions "2", "3" …, each kept aside for a fall back."""
+    boot = new(folder)
+    for version, package in enumerate(packages, 2):
+        for n, content in enumerate(package):
+            put(boot, staged(content, n, len(package), version=str(version)), content)
+        boot.reboot(keeps_old=True)
+    return boot
+
+
+@pytest.mark.parametrize("old", [(FIRST,), (FIRST, SECOND), (SECOND, FIRST, SECOND)])
+@pytest.mark.parametrize("now", [(THIRD,), (THIRD, FIRST)])
+def test_what_ran_before_comes_back_by_a_reboot(tmp_path: Path, old: tuple[bytes, ...], now: tuple[bytes, ...]) -> None:
+    boot = updated(tmp_path, (b"1", b"2", b"3", b"4"), old, now)
+    assert runs(boot) == ("4", now)
+    boot.revert()
+    boot.reboot()
+    assert runs(boot) == ("3", old)
+    assert runs(powered(tmp_path)) == ("3", old)
+
+
+def test_a_factory_fresh_device_comes_back_too(tmp_path: Path) -> None:
+    boot = updated(tmp_path, (FIRST,))
+    boot.revert()
+    boot.reboot()
+    assert runs(boot) == ("1.0.0", ())
+
+
+def test_what_was_put_aside_may_come_back(tmp_path: Path) -> None:
+    assert updated(tmp_path, (FIRST,), (SECOND,)).provisional
+
+
+def test_what_fell_back_does_not_fall_back_again(tmp_path: Path) -> None:
+    boot = updated(tmp_path, (FIRST,), (SECOND,))
+    boot.revert()
+    boot.reboot()
+    assert not boot.provisional
+    boot.revert()
+    boot.reboot()
+    assert runs(boot) == ("2", (FIRST,))
+
+
+def test_an_image_that_was_not_put_aside_does_not_come_back(tmp_path: Path) -> None:
+    boot = updated(tmp_path, (FIRST,), (SECOND,))
+    put(boot, staged(THIRD, version="9"), THIRD)
+    boot.reboot()
+    assert not boot.provisional
+
+
+def test_a_reboot_that_does_not_install_keeps_what_runs(tmp_path: Path) -> None:
+    boot = updated(tmp_path, (FIRST,))
+    put(boot, staged(SECOND, version="9"), SECOND)
+    boot.reboot(installs=False)
+    assert (runs(boot), boot.staged) == (("2", (FIRST,)), ())
+
+
+def test_the_state_of_an_older_device_is_read(tmp_path: Path) -> None:
+    boot = updated(tmp_path, (FIRST,))
+    state = json.loads(boot.flash.content("state.json"))
+    del state["before"], state["reverting"]
+    boot.flash.save("state.json", json.dumps(state).encode())
+    assert not powered(tmp_path).provisional
+
+
+@pytest.mark.parametrize("keep", range(12))
+def test_an_installation_that_puts_aside_may_be_cut_at_any_operation(tmp_path: Path, keep: int) -> None:
+    boot = updated(tmp_path, (FIRST, SECOND))
+    for n, content in enumerate((THIRD, FIRST)):
+        put(boot, staged(content, n, 2, version="3"), content)
+    boot = cut_after(tmp_path, boot, keep, lambda boot: boot.reboot(keeps_old=True))
+    assert runs(boot) == ("3", (THIRD, FIRST))
+    boot.revert()
+    boot.reboot()
+    assert runs(boot) == ("2", (FIRST, SECOND))
+
+
+@pytest.mark.parametrize("keep", range(6))
+def test_a_fall_back_may_be_cut_at_any_operation(tmp_path: Path, keep: int) -> None:
+    boot = updated(tmp_path, (FIRST, SECOND), (THIRD, FIRST))
+    boot.revert()
+    boot = cut_after(tmp_path, boot, keep, Boot.reboot)
+    assert runs(boot) == ("2", (FIRST, SECOND))
+
+
+def cut_after(folder: Path, boot: Boot, operations: int, doing: Callable[[Boot], None]) -> Boot:
+    """Do it, with a power cut after so many flash operations, and then in full."""
+    until = boot.flash.operations + operations
+
+    def cut(_operation: str) -> None:
+        if boot.flash.operations > until:
+            raise PowerCutError
+
+    boot.flash.on_operation = cut
+    try:
+        doing(boot)
+    except PowerCutError:
+        boot = powered(folder)
+        doing(boot)
+    boot.flash.on_operation = None
+    return boot

@@ -15,9 +15,23 @@ def test_the_default_patience_is_the_documented_one() -> None:
 
 
 def test_a_device_makes_no_trouble_unless_told_to() -> None:
+    text = inspect.getsource(habits)
+    tree = ast.parse(text[text.index("@dataclass(frozen=True, slots=True)\nclass Habits") :])
+    begins = text[text.index("class Habits") :].split("    # Trouble", 1)[0].count("\n") + 1
+    (found,) = (n for n in tree.body if isinstance(n, ast.ClassDef))
+    troubles = [
+        n.target.id
+        for n in found.body
+        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name) and n.lineno > begins
+    ]
     quiet = Habits()
-    assert not any((quiet.declines, quiet.drops_while_paused, quiet.fail_at_end, quiet.boots_old, quiet.pauses))
-    assert {quiet.cancel_at, quiet.silent_after, quiet.wrong_offset_at} == {None}
+    made = {name: getattr(quiet, name) for name in troubles if getattr(quiet, name)}
+    assert len(troubles) > 15
+    assert made == {"claims_version_after": "always"}  # says when, not whether
+
+
+def test_a_device_keeps_nothing_unless_told_to() -> None:
+    assert (Habits().keeps_session_over_disconnect, Habits().keeps_session_over_power) == (False, False)
 
 
 def test_a_pause_ends_within_what_it_announces_unless_told_otherwise() -> None:

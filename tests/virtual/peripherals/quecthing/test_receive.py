@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from ble_ota.virtual.peripherals import Pause
+from ble_ota.virtual.peripherals import Habits, Pause
 from tests.virtual.peripherals.quecthing.bench import (
     CANCEL,
     CHAR,
@@ -225,358 +225,135 @@ async def test_a_wrong_offset_is_told_by_habit(tmp_path: Path, id9: Literal["ech
     assert host.now(0x7026) == num(9, said)
 
 
-# ---------------------------------------------------------------------- the 15 seconds
+# ---------------------------------------------------------------------- a lost link
+
+KEEPS = replace(PLAIN, keeps_session_over_disconnect=True)
 
 
-async def test_fifteen_silent_seconds_are_cancelled(tmp_path: Path) -> None:
-    host = bench(tmp_path)
+def cut_at_400(folder: Path, habits: Habits = KEEPS) -> Bench:
+    """A device that has 400 bytes and no link."""
+    host = bench(folder, habits)
     host.offer(IMAGE)
-    await host.quiet(14.9)
-    assert await host.later(0x7023, within_s=0.2) == CANCEL
+    host.send_from(IMAGE, until=400)
+    host.lose()
+    return host
 
 
-async def test_any_correct_frame_starts_the_fifteen_seconds_again(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    await host.quiet(10)
-    host.say(0x7040)
-    host.now(0x7041)
-    await host.quiet(14.9)
-    assert await host.later(0x7023, within_s=0.2) == CANCEL
+async def test_a_lost_link_forgets_an_unfinished_file(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path, PLAIN)
+    assert host.thing.boot.staged == ()
 
 
-async def test_a_frame_with_a_wrong_sum_does_not_start_them_again(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    await host.quiet(10)
-    damaged = bytearray(frame(0x7040))
-    damaged[4] ^= 1
-    host.thing.written(CHAR, bytes(damaged))
-    assert await host.later(0x7023, within_s=5.1) == CANCEL
+@pytest.mark.parametrize(("stray", "said"), [("ignores", None), ("cancels", CANCEL), ("declines", DECLINE)])
+async def test_a_packet_of_a_forgotten_file_is_met_by_habit(
+    tmp_path: Path, stray: Literal["ignores", "cancels", "declines"], said: bytes | None
+) -> None:
+    host = cut_at_400(tmp_path, replace(PLAIN, stray_packet=stray))
+    host.connect().say(0x7025, packet(400, IMAGE[400:600]))
+    assert (None if host.silent() else host.now(0x7023)) == said
 
 
-async def test_after_a_cancel_a_new_file_is_taken(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    await host.later(0x7023)
-    host.transfer(IMAGE)
-
-
-async def test_nothing_is_cancelled_where_nothing_is_under_way(tmp_path: Path) -> None:
-    await bench(tmp_path).quiet(100)
-
-
-# ---------------------------------------------------------------------- pause, proceed, cancel: the host's
-
-
-async def test_a_pause_of_the_host_is_answered_and_waited_for(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    host.say(0x7023, PAUSE + num(8, 60), packet_id=77)
-    assert host.now(0x7024, packet_id=77) == b""
-    await host.quiet(59)
-    host.say(0x7023, PROCEED, packet_id=78)
-    assert host.now(0x7024, packet_id=78) == b""
-    host.send_from(IMAGE)
-    host.finish()
-
-
-async def test_a_pause_of_the_host_that_outlasts_its_delay_is_cancelled(tmp_path: Path) -> None:
-    host = bench(tmp_path)
+async def test_a_packet_in_the_hosts_own_pause_is_no_stray_one(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, stray_packet="cancels"))
     host.offer(IMAGE)
     host.say(0x7023, PAUSE + num(8, 5))
     host.now(0x7024)
+    host.say(0x7025, packet(0, IMAGE[:200]))
+    assert host.silent()
+
+
+@pytest.mark.parametrize("at", [200, 400])  # the last packet again, or the next one
+async def test_a_kept_file_goes_on_with_a_packet(tmp_path: Path, at: int) -> None:
+    host = cut_at_400(tmp_path)
+    await host.quiet_after(14.9)
+    host.connect().send_from(IMAGE, at)
+    host.finish()
+    assert host.thing.stats.bytes == len(IMAGE)
+
+
+async def test_a_kept_file_goes_on_after_a_new_login(tmp_path: Path) -> None:
+    host = bench(tmp_path, Habits(keeps_session_over_disconnect=True))
+    code = host.thing.world.devices[0].binding_code
+    host.login(code)
+    host.offer(IMAGE)
+    host.send_from(IMAGE, until=400)
+    host.lose()
+    host.connect().login(code)
+    host.send_from(IMAGE, 400)
+    host.finish()
+
+
+async def test_whoever_is_not_logged_in_is_told_nothing_of_a_kept_file(tmp_path: Path) -> None:
+    host = bench(tmp_path, Habits(keeps_session_over_disconnect=True))
+    host.login(host.thing.world.devices[0].binding_code)
+    host.offer(IMAGE)
+    host.lose()
+    host.connect()
+    await host.quiet(60)
+
+
+async def test_a_kept_file_is_forgotten_after_the_fifteen_seconds(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path)
+    await host.quiet_after(15.1)
+    assert host.thing.boot.staged == ()
+
+
+async def test_the_fifteen_seconds_run_on_while_there_is_no_link(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path)
+    await host.quiet_after(10)
+    host.connect()
     await host.quiet(4.9)
     assert await host.later(0x7023, within_s=0.2) == CANCEL
 
 
-async def test_a_packet_during_the_hosts_own_pause_is_not_answered(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    host.say(0x7023, PAUSE + num(8, 5))
-    host.now(0x7024)
-    host.say(0x7025, packet(0, IMAGE[:200]))
+async def test_a_packet_after_the_fifteen_seconds_is_a_stray_one(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path)
+    await host.quiet_after(15.1)
+    host.connect().say(0x7025, packet(400, IMAGE[400:600]))
     assert host.silent()
 
 
-@pytest.mark.parametrize("data", [PAUSE, b"", num(8, 5), PAUSE + binary(8, b"5")])
-async def test_a_control_frame_that_lacks_something_is_not_answered(tmp_path: Path, data: bytes) -> None:
-    host = bench(tmp_path)
+async def test_half_a_packet_does_not_make_the_file_of_the_next_link(tmp_path: Path) -> None:
+    host = bench(tmp_path, KEEPS)
     host.offer(IMAGE)
-    host.say(0x7023, data)
-    assert host.silent()
-
-
-async def test_a_cancel_of_the_host_ends_the_transfer(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    host.send_from(IMAGE, until=400)
-    host.say(0x7023, CANCEL)
-    host.now(0x7024)
-    await host.quiet(60)
-    assert host.thing.boot.staged == ()
-
-
-async def test_a_cancel_of_the_host_before_it_took_note_keeps_the_old_image(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    host.send_from(IMAGE)
-    host.now(0x7023)
-    host.say(0x7023, CANCEL)
-    host.now(0x7024)
-    await host.quiet(60)
-    assert host.thing.version("MAIN") == "1.0.0"
-
-
-# ---------------------------------------------------------------------- pause, cancel, silence: the device's
-
-
-def at_400(folder: Path, pause: Pause) -> Bench:
-    """A device that pauses in its third packet, and the third packet sent."""
-    host = bench(folder, replace(PLAIN, pauses=(pause,)))
-    host.offer(IMAGE)
-    host.send_from(IMAGE, until=400)
-    host.say(0x7025, packet(400, IMAGE[400:600]))
-    return host
-
-
-async def test_a_pause_after_the_answer(tmp_path: Path) -> None:
-    host = at_400(tmp_path, Pause(400))
-    assert (host.now(0x7026), host.now(0x7023)) == (num(9, 400), PAUSE + num(8, 5))
-
-
-async def test_a_pause_before_the_answer(tmp_path: Path) -> None:
-    host = at_400(tmp_path, Pause(599, answer="then"))
-    assert (host.now(0x7023), host.now(0x7026)) == (PAUSE + num(8, 5), num(9, 400))
-
-
-async def test_a_pause_that_holds_the_answer_back(tmp_path: Path) -> None:
-    host = at_400(tmp_path, Pause(401, answer="held"))
-    assert host.now(0x7023) == PAUSE + num(8, 5)
-    await host.quiet(1.9)
-    assert await host.later(0x7023, within_s=0.2) == PROCEED
-    assert host.now(0x7026) == num(9, 400)
-
-
-@pytest.mark.parametrize("answer", ["first", "then", "held"])
-async def test_a_transfer_goes_on_after_a_pause(tmp_path: Path, answer: Literal["first", "then", "held"]) -> None:
-    host = at_400(tmp_path, Pause(400, lasts_s=3, answer=answer))
-    await host.quiet_after(2.9)
-    assert await host.later(0x7023) == PROCEED
-    if answer == "held":
-        host.now(0x7026)
-    host.send_from(IMAGE, 600)
+    host.thing.written(CHAR, frame(0x7025, packet(0, IMAGE[:200]))[:100])
+    host.lose()
+    host.connect().send_from(IMAGE)
     host.finish()
 
 
-async def test_a_packet_in_flight_into_a_pause_is_answered_after_it(tmp_path: Path) -> None:
-    host = at_400(tmp_path, Pause(400))
-    host.now(0x7026)
-    host.now(0x7023)
-    host.say(0x7025, packet(600, IMAGE[600:800]))
-    assert host.silent()
-    assert await host.later(0x7023) == PROCEED
-    assert host.now(0x7026) == num(9, 600)
+# ---------------------------------------------------------------------- a lost link, and a new notification
 
 
-async def test_only_one_packet_in_flight_is_kept(tmp_path: Path) -> None:
-    host = at_400(tmp_path, Pause(400))
-    for at in (600, 800):
-        host.say(0x7025, packet(at, IMAGE[at : at + 200]))
-    await host.quiet_after(1)
-    assert host.thing.stats.ignored == 1
-
-
-async def test_a_packet_in_flight_into_a_pause_is_lost_by_habit(tmp_path: Path) -> None:
-    host = at_400(tmp_path, Pause(400))
-    host.thing.habits = replace(host.thing.habits, drops_while_paused=True)
-    host.now(0x7026)
-    host.now(0x7023)
-    host.say(0x7025, packet(600, IMAGE[600:800]))
-    assert await host.later(0x7023) == PROCEED
-    assert host.silent()
-
-
-async def test_a_pause_in_the_last_packet_ends_before_the_success(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, pauses=(Pause(999),)))
-    host.offer(IMAGE)
-    host.send_from(IMAGE)
-    assert host.now(0x7023) == PAUSE + num(8, 5)
-    assert await host.later(0x7023) == PROCEED
-    host.finish()
-
-
-async def test_a_pause_that_never_ends_is_not_ended_within_its_delay(tmp_path: Path) -> None:
-    host = at_400(tmp_path, Pause(400, delay_s=7, lasts_s=None))
-    await host.quiet_after(21.9)
-    assert await host.later(0x7023, within_s=0.2) == CANCEL
-
-
-async def test_the_host_may_cancel_a_pause_that_never_ends(tmp_path: Path) -> None:
-    host = at_400(tmp_path, Pause(400, lasts_s=None))
-    await host.quiet_after(5)
-    host.say(0x7023, CANCEL)
-    host.now(0x7024)
-    host.transfer(IMAGE[:300])
-
-
-async def test_a_device_cancels_at_its_offset(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, cancel_at=400))
-    host.offer(IMAGE)
-    host.send_from(IMAGE, until=400)
-    host.say(0x7025, packet(400, IMAGE[400:600]))
-    assert host.now(0x7023) == CANCEL
-
-
-async def test_a_device_that_falls_silent_says_nothing_more(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, silent_after=400))
-    host.offer(IMAGE)
-    host.send_from(IMAGE, until=400)
-    host.say(0x7025, packet(400, IMAGE[400:600]))
-    host.say(0x7040)
-    await host.quiet(100)
-
-
-async def test_a_silent_device_speaks_on_the_next_link(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, silent_after=0))
-    host.offer(IMAGE)
-    host.say(0x7025, packet(0, IMAGE[:200]))
-    host.lose()
-    host.connect().offer(IMAGE)
-
-
-async def test_a_device_fails_a_good_file_by_habit(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, fail_at_end=True))
-    host.offer(IMAGE)
-    host.send_from(IMAGE)
-    assert host.now(0x7023) == FAILURE
-
-
-# ---------------------------------------------------------------------- the end, and what follows it
-
-
-async def test_a_success_nobody_took_note_of_is_forgotten(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    host.send_from(IMAGE)
-    host.now(0x7023)
-    await host.quiet(60)
-    assert host.thing.version("MAIN") == "1.0.0"
-
-
-async def test_taking_note_of_another_frame_is_not_taking_note_of_the_success(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    host.send_from(IMAGE)
-    host.now(0x7023)
-    host.say(0x7024, packet_id=1)  # the packet id of "receive"; the success has 2
-    await host.quiet(60)
-
-
-async def test_a_reboot_without_taking_note_by_habit(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, reboots_without_ack=True))
-    host.offer(IMAGE)
-    host.send_from(IMAGE)
-    host.now(0x7023)
-    await host.rebooted()
-    assert host.thing.running("MAIN") == IMAGE
-
-
-async def test_it_settles_before_it_reboots(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.transfer(IMAGE)
-    await host.quiet(1.9)
-    await host.falls_off(within_s=0.2)
-
-
-async def test_a_package_of_two_files_runs_as_one(tmp_path: Path) -> None:
-    first, second = b"first" * 100, b"second" * 100
-    host = bench(tmp_path, MAIN=(first, second))
-    host.transfer(first, "1.1.0")
-    await host.quiet(1)
-    host.transfer(second, "1.1.0")
-    await host.rebooted()
-    assert (host.thing.running("MAIN"), host.thing.version("MAIN")) == (first + second, "1.1.0")
-
-
-async def test_an_incomplete_package_does_not_reboot(tmp_path: Path) -> None:
-    host = bench(tmp_path, MAIN=(b"first" * 100, b"second" * 100))
-    host.transfer(b"first" * 100, "1.1.0")
-    await host.quiet(60)
-    assert host.thing.boot.staged == ()
-
-
-async def test_the_second_file_may_take_longer_than_the_settling(tmp_path: Path) -> None:
-    host = bench(tmp_path, MAIN=(b"first" * 100, b"second" * 100))
-    host.transfer(b"first" * 100, "1.1.0")
-    await host.quiet(10)
-    host.transfer(b"second" * 100, "1.1.0")
-    await host.rebooted()
-    assert host.thing.version("MAIN") == "1.1.0"
-
-
-async def test_a_second_file_that_is_cancelled_does_not_undo_the_first(tmp_path: Path) -> None:
-    host = bench(tmp_path, MAIN=(b"main",), MCU=(b"mcu",))
-    host.transfer(IMAGE)
-    host.offer(b"mcu", "1.1.0")
-    host.say(0x7023, CANCEL)
-    host.now(0x7024)
-    await host.rebooted()
-    assert host.thing.running("MAIN") == IMAGE
-
-
-async def test_two_components_are_updated_in_one_reboot(tmp_path: Path) -> None:
-    host = bench(tmp_path, MAIN=(b"main" * 100,), MCU=(b"mcu" * 100,))
-    host.transfer(b"mcu" * 100, "1.1.0")
-    host.transfer(b"main" * 100, "1.1.0")
-    await host.rebooted()
-    assert (host.thing.running("MCU"), host.thing.running("MAIN")) == (b"mcu" * 100, b"main" * 100)
-
-
-# ---------------------------------------------------------------------- a lost link
-
-
-async def test_a_lost_link_forgets_an_unfinished_file(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.offer(IMAGE)
-    host.send_from(IMAGE, until=400)
-    host.lose()
+async def test_a_kept_file_is_taken_from_the_start(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path)
     host.connect().offer(IMAGE)
     host.say(0x7025, packet(400, IMAGE[400:600]))
     assert host.now(0x7026) == num(9, 0)
 
 
-async def test_a_lost_link_keeps_an_unfinished_file_by_habit(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, keeps_session_over_disconnect=True))
-    host.offer(IMAGE)
-    host.send_from(IMAGE, until=400)
-    host.lose()
-    await host.quiet(100)
+async def test_a_kept_file_is_continued_by_habit(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path, replace(KEEPS, on_new_offer="continues"))
     host.connect().offer(IMAGE)
     host.send_from(IMAGE, 400)
     host.finish()
 
 
-async def test_a_kept_file_may_be_sent_from_the_start(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, keeps_session_over_disconnect=True))
-    host.offer(IMAGE)
-    host.send_from(IMAGE, until=400)
-    host.lose()
+async def test_a_continued_file_may_be_sent_from_the_start(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path, replace(KEEPS, on_new_offer="continues"))
     host.connect().transfer(IMAGE)
+    assert (host.thing.stats.duplicates, host.thing.stats.bytes) == (2, len(IMAGE))
 
 
-async def test_a_kept_file_is_never_mixed_with_another(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, keeps_session_over_disconnect=True))
-    host.offer(IMAGE)
-    host.send_from(IMAGE, until=400)
-    host.lose()
+async def test_another_file_is_not_a_continuation(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path, replace(KEEPS, on_new_offer="continues"))
     host.connect().offer(IMAGE[::-1])
     host.say(0x7025, packet(400, IMAGE[400:600]))
     assert host.now(0x7026) == num(9, 0)
 
 
-async def test_a_kept_file_that_is_whole_is_finished_at_once(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, keeps_session_over_disconnect=True, pauses=(Pause(999),)))
+async def test_a_file_that_is_whole_is_finished_at_once_when_it_is_continued(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(KEEPS, on_new_offer="continues", pauses=(Pause(999),)))
     host.offer(IMAGE)
     host.send_from(IMAGE)
     host.lose()
@@ -584,28 +361,230 @@ async def test_a_kept_file_that_is_whole_is_finished_at_once(tmp_path: Path) -> 
     host.finish()
 
 
-async def test_a_kept_file_whose_success_nobody_took_note_of_is_finished_at_once(tmp_path: Path) -> None:
-    host = bench(tmp_path, replace(PLAIN, keeps_session_over_disconnect=True))
-    host.offer(IMAGE)
-    host.send_from(IMAGE)
-    host.lose()
-    await host.quiet_after(60)
-    host.connect().offer(IMAGE)
+async def test_a_kept_file_is_not_given_up_for_another_by_habit(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path, replace(KEEPS, on_new_offer="declines"))
+    host.connect().say(0x7022, notification(IMAGE))
+    assert host.now(0x7023) == DECLINE
+    host.send_from(IMAGE, 400)
     host.finish()
 
 
-async def test_a_link_lost_before_anybody_took_note_keeps_the_old_image(tmp_path: Path) -> None:
-    host = bench(tmp_path)
+async def test_nothing_is_declined_for_a_kept_file_after_the_fifteen_seconds(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path, replace(KEEPS, on_new_offer="declines"))
+    await host.quiet_after(15.1)
+    host.connect().transfer(IMAGE)
+
+
+async def test_a_file_that_was_taken_up_again_is_under_way(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path)
+    host.connect().send_from(IMAGE, 400, until=600)
+    host.say(0x7022, notification(IMAGE))
+    assert host.now(0x7023) == DECLINE
+
+
+# ---------------------------------------------------------------------- a lost link, in other phases
+
+
+@pytest.mark.parametrize("answer", ["first", "then", "held"])
+async def test_a_pause_goes_on_without_a_link(tmp_path: Path, answer: Literal["first", "then", "held"]) -> None:
+    host = bench(tmp_path, replace(KEEPS, pauses=(Pause(400, answer=answer),)))
+    host.offer(IMAGE)
+    host.send_from(IMAGE, until=400)
+    host.say(0x7025, packet(400, IMAGE[400:600]), packet_id=1)
+    host.lose()
+    host.connect().say(0x7025, packet(400, IMAGE[400:600]), packet_id=2)
+    await host.quiet(1.9)
+    assert await host.later(0x7023, within_s=0.2) == PROCEED
+    assert host.now(0x7026, packet_id=2) == num(9, 400)
+    host.send_from(IMAGE, 600)
+    host.finish()
+
+
+async def test_a_packet_in_flight_into_a_pause_is_lost_with_its_link(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(KEEPS, pauses=(Pause(0),)))
+    host.offer(IMAGE)
+    for at in (0, 200):
+        host.say(0x7025, packet(at, IMAGE[at : at + 200]))
+    host.lose()
+    host.connect()
+    assert await host.later(0x7023) == PROCEED
+    assert (host.silent(), host.thing.stats.bytes) == (True, 200)
+
+
+async def test_a_pause_of_the_host_outlives_its_link(tmp_path: Path) -> None:
+    host = bench(tmp_path, KEEPS)
+    host.offer(IMAGE)
+    host.say(0x7023, PAUSE + num(8, 60))
+    host.lose()
+    await host.quiet_after(59)
+    host.connect().say(0x7023, PROCEED)
+    host.now(0x7024)
+    host.send_from(IMAGE)
+    host.finish()
+
+
+async def test_a_success_that_was_not_heard_is_said_again_for_the_last_packet(tmp_path: Path) -> None:
+    host = bench(tmp_path, KEEPS)
     host.offer(IMAGE)
     host.send_from(IMAGE)
     host.lose()
-    await host.quiet_after(60)
-    assert host.thing.version("MAIN") == "1.0.0"
-
-
-async def test_a_link_lost_after_it_does_not_stop_the_reboot(tmp_path: Path) -> None:
-    host = bench(tmp_path)
-    host.transfer(IMAGE)
-    host.lose()
+    await host.quiet_after(14.9)
+    host.connect().send_from(IMAGE, 800)
+    host.finish()
     await host.rebooted()
     assert host.thing.running("MAIN") == IMAGE
+
+
+async def test_the_first_success_may_still_be_acknowledged(tmp_path: Path) -> None:
+    host = bench(tmp_path, KEEPS)
+    host.offer(IMAGE)
+    host.send_from(IMAGE)
+    host.lose()
+    host.connect().send_from(IMAGE, 800)
+    host.say(0x7024, packet_id=2)  # the packet id of the first success
+    await host.rebooted()
+    assert host.thing.running("MAIN") == IMAGE
+
+
+async def test_the_last_packet_is_answered_again_on_the_same_link(tmp_path: Path) -> None:
+    host = bench(tmp_path)
+    host.offer(IMAGE)
+    host.send_from(IMAGE)
+    assert host.now(0x7023) == SUCCESS
+    host.send_from(IMAGE, 800)
+    host.finish()
+
+
+async def test_no_other_packet_is_answered_once_all_is_there(tmp_path: Path) -> None:
+    host = bench(tmp_path)
+    host.offer(IMAGE)
+    host.send_from(IMAGE)
+    host.now(0x7023)
+    host.say(0x7025, packet(600, IMAGE[600:800]))
+    assert host.silent()
+
+
+async def test_a_silent_device_keeps_its_file_for_the_fifteen_seconds_and_no_longer(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(KEEPS, silent_after=400))
+    host.offer(IMAGE)
+    host.send_from(IMAGE, until=400)
+    host.say(0x7025, packet(400, IMAGE[400:600]))
+    await host.quiet(14)
+    assert host.thing.boot.staged
+    await host.quiet(1.1)
+    assert host.thing.boot.staged == ()
+
+
+# ---------------------------------------------------------------------- trouble
+
+
+async def test_a_busy_device_declines_so_often_and_then_takes_the_file(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, busy_times=2))
+    for _ in range(2):
+        host.say(0x7022, notification(IMAGE))
+        assert host.now(0x7023) == DECLINE
+    host.transfer(IMAGE)
+
+
+async def test_erasing_takes_its_time_before_receive(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, erase_s=37))
+    host.say(0x7022, notification(IMAGE))
+    await host.quiet(36.9)
+    assert await host.later(0x7023, within_s=0.2) == RECEIVE
+    host.send_from(IMAGE)
+    host.finish()
+
+
+async def test_a_host_may_cancel_while_the_device_erases(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, erase_s=37))
+    host.say(0x7022, notification(IMAGE))
+    host.say(0x7023, CANCEL)
+    host.now(0x7024)
+    await host.quiet(60)
+    assert host.thing.boot.staged == ()
+
+
+async def test_a_link_that_goes_while_the_device_erases_ends_it(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, erase_s=37))
+    host.say(0x7022, notification(IMAGE))
+    host.lose()
+    host.connect()
+    await host.quiet(60)
+
+
+async def test_a_continued_file_is_not_erased_again(tmp_path: Path) -> None:
+    host = cut_at_400(tmp_path, replace(KEEPS, on_new_offer="continues"))
+    host.thing.habits = replace(host.thing.habits, erase_s=37)
+    host.connect().offer(IMAGE)
+
+
+async def test_each_packet_is_answered_late_by_habit(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, slow_answer_s=20))  # longer than its own patience
+    host.offer(IMAGE)
+    for at in range(0, len(IMAGE), 200):
+        host.say(0x7025, packet(at, IMAGE[at : at + 200]))
+        await host.quiet(19.9)
+        assert await host.later(0x7026, within_s=0.2) == num(9, at)
+    host.finish()
+
+
+async def test_a_packet_sent_again_before_its_late_answer_is_answered_after_it(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, slow_answer_s=8))
+    host.offer(IMAGE)
+    for packet_id in (1, 2, 3):
+        host.say(0x7025, packet(0, IMAGE[:200]), packet_id=packet_id)
+    await host.later(0x7026)
+    assert host.silent()
+    await host.quiet(7.9)
+    await host.later(0x7026)
+    await host.quiet(14.9)  # one may wait; the third was lost
+    assert (host.thing.stats.duplicates, host.thing.stats.ignored) == (1, 1)
+
+
+async def test_a_late_answer_of_a_lost_link_is_no_sign_of_a_host(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(KEEPS, slow_answer_s=8))
+    host.offer(IMAGE)
+    host.say(0x7025, packet(0, IMAGE[:200]))
+    host.lose()
+    await host.quiet_after(8.1)
+    host.connect().offer(IMAGE)
+
+
+async def test_junk_comes_as_often_as_told_and_the_file_all_the_same(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, floods=25))
+    host.say(0x7022, notification(IMAGE))
+    for _ in range(5):
+        await host.quiet_after(0.5)
+        host.say(0x7023, num(7, 99))  # a sign of life
+    assert len(host.sizes) == 1 + 25 + 5
+    host.raw()
+    host.send_from(IMAGE)
+    host.finish()
+
+
+async def test_junk_ends_with_the_file(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, floods=10**9))
+    host.say(0x7022, notification(IMAGE))
+    host.say(0x7023, CANCEL)
+    await host.quiet_after(60)
+
+
+@pytest.mark.parametrize(("habit", "said"), [("ahead", 800), ("behind", 0), ("beyond", 1400)])
+async def test_a_lie_about_the_offset_is_told_once(
+    tmp_path: Path, habit: Literal["ahead", "behind", "beyond"], said: int
+) -> None:
+    host = bench(tmp_path, replace(PLAIN, answers_offset=habit, answers_offset_at=400))
+    host.offer(IMAGE)
+    host.send_from(IMAGE, until=400)
+    host.say(0x7025, packet(400, IMAGE[400:600]))
+    assert host.now(0x7026) == num(9, said)
+    host.send_from(IMAGE, 400)
+    host.finish()
+
+
+async def test_a_device_may_accept_without_bytes_and_reboot_into_what_it_was(tmp_path: Path) -> None:
+    host = bench(tmp_path, replace(PLAIN, accepts_without_bytes=True))
+    host.offer(IMAGE)
+    host.finish()
+    await host.rebooted()
+    assert (host.thing.version("MAIN"), host.thing.boot.staged) == ("1.0.0", ())

@@ -1,0 +1,142 @@
+"""What an earlier run of a device has left: its claim, its consent, and what it could not see proven.
+
+A run carries on the newest agreed one that was not brought to its end, which may itself have carried one on: the
+chain of them stands in the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ble_ota.cli.journal import Journal, who
+from ble_ota.cli.run import Run
+from ble_ota.ledger import Changes, Ledger, Owner, RunRow, claimed
+from ble_ota.model import Approved, Component, ComponentKind, Consent, Plan
+from ble_ota.target import Target
+
+CHAIN_MAX = 100  # our choice: runs that carry one another on, before one stops looking further back
+
+
+IN_RUN = ", in run "  # between who agreed and where, when that was in an earlier run
+
+
+async def claim(run: Run, journal: Journal, target: Target) -> None:
+    """Be the only run on this device from now on, and take up what an earlier one has left.
+
+    Raises:
+        DeviceBusyError: Another run is at work on it.
+        StorageError: The state folder or the ledger cannot be written.
+    """
+    run.device = f"{target.product_key}/{target.device_key}" if target.device_key else target.advert.address
+    run.hold(_alone(run, journal, target))
+    journal.met(target)
+    keys, address = {"product_key": target.product_key, "device_key": target.device_key}, target.advert.address
+    await journal.ledger.abandon(**keys, address=address, except_run=run.id)
+    row = await journal.ledger.pending(**keys, address=address)
+    journal.carried = row if row is not None and row.id != run.id and _same_world(row, journal) else None
+    device: Changes = {"product_key": target.product_key, "device_key": target.device_key, "address": address}
+    await journal.change({**device, "name": target.advert.name})
+    if journal.carried is not None:
+        journal.chain = await chain_of(journal.ledger, journal.carried)
+        await journal.change({"carries_on": journal.carried.id})
+
+
+async def chain_of(ledger: Ledger, row: RunRow) -> list[RunRow]:
+    """`row`, the run that it carries on, and so forth: newest first, `CHAIN_MAX` at most."""
+    chain = [row]
+    while len(chain) < CHAIN_MAX and chain[-1].carries_on:
+        before = await ledger.run(chain[-1].carries_on)
+        if before is None or before in chain:
+            break
+        chain.append(before)
+    return chain
+
+
+@contextmanager
+def _alone(run: Run, journal: Journal, target: Target) -> Generator[None, None, None]:
+    names = [f"address {target.advert.address}"]
+    if target.device_key:
+        names.append(f"device {target.product_key}/{target.device_key}")
+    owner = Owner(os.getpid(), run.command, run.id, who(), time.time())
+    with claimed(journal.settings.state_dir / "claims", names, owner):
+        yield
+
+
+def _same_world(row: RunRow, journal: Journal) -> bool:
+    """Virtual worlds have the same devices and plans in them, and are not the same."""
+    mine = journal.settings
+    virtual = any(r.startswith("virtual:") for r in (row.radio, mine.radio))
+    return row.cloud == mine.cloud and (row.radio == mine.radio or not virtual)
+
+
+def consent(run: Run, journal: Journal, otherwise: Consent) -> Consent:
+    """Consent that carries over while the plan, or what is left of it, is the same; else `otherwise` is asked."""
+
+    async def given(plan: Plan) -> Approved | None:
+        row = journal.carried
+        journal.agreed_before = row is not None and _agreed_to(row, plan)
+        if row is None or not journal.agreed_before:
+            return await otherwise(plan)
+        run.common.tell(f"carrying on run {row.id}: this very plan was agreed to there")
+        word, _, earlier = row.approved_by.partition(IN_RUN)
+        return Approved(plan, f"{word}{IN_RUN}{earlier or row.id}")
+
+    return given
+
+
+def _agreed_to(row: RunRow, plan: Plan) -> bool:
+    """Whether all of this plan was agreed to in that run, for a device that ran what it runs now.
+
+    What is installed meanwhile may be missing from it: a plan keeps its id when a part of it is done.
+    """
+    if row.plan_id != plan.fetched.id or not plan.components:
+        return False
+    agreed = {c["no"]: c for c in row.plan.get("components", ())}
+    if row.fingerprint != plan.fetched.fingerprint and not (
+        plan.fetched.id and all(_same(agreed.get(c.no), c) for c in plan.fetched.components)
+    ):
+        return False
+    return all(agreed[c.no]["running"] == plan.device.running(c) for c in plan.components)
+
+
+def _same(kept: Mapping[str, Any] | None, now: Component) -> bool:
+    """Whether a component of a kept plan is this one: versions, sizes and digests; links and notes may change."""
+    if kept is None:
+        return False
+    words = kept["kind"], kept["source_version"], kept["target_version"], kept["delta"]
+    files = [(f["size"], f["digests"]) for f in kept["files"]]
+    return (words, files) == (
+        (now.kind.name.lower(), now.source_version, now.target_version, now.delta),
+        [(f.size_bytes, [str(d) for d in f.digests]) for f in now.files],
+    )
+
+
+async def unproven(journal: Journal) -> list[Component]:
+    """What the runs that are carried on had sent whole, and nobody saw running.
+
+    A component that ran its target before is left out: its version would prove nothing.
+    """
+    failed: set[str] = set()
+    found: list[Component] = []
+    for row in journal.chain:
+        events = await journal.ledger.events(row.id)
+        sent = {e.body.get("component") for e in events if e.name in ("transfer.done", "device.verified")}
+        failed |= {r.component for r in await journal.ledger.reports_of(row.id) if r.outcome == "failed"}
+        for c in _components(row):
+            if c.no in sent - failed - journal.left.keys() and c.source_version != c.target_version:
+                journal.left[c.no] = row
+                found.append(c)
+    return found
+
+
+def _components(row: RunRow) -> list[Component]:
+    """The components of a kept plan, as far as carrying on needs them; `source_version` is what ran before."""
+    planned = row.plan.get("components", ())
+    before = {c["no"]: c["running"] or "" for c in planned} | dict(row.versions_before)
+    return [
+        Component(c["no"], ComponentKind[c["kind"].upper()], c["target_version"], before[c["no"]], ()) for c in planned
+    ]

@@ -1,0 +1,153 @@
+"""A run's side of the ledger: what is written down before it is done."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ble_ota import __version__
+from ble_ota.cli.marks import LedgerMarks
+from ble_ota.cli.run import Run
+from ble_ota.events import DeviceVerified, Emit, Event, PlanDecided, PlanShown
+from ble_ota.ledger import Changes, Ending, Entry, Ledger, RunRow, Started
+from ble_ota.model import DeviceInfo
+from ble_ota.settings import Settings
+from ble_ota.target import Target, Wanted
+
+SECRETS = {"user_domain_secret", "password", "device_secret", "ledger"}  # the ledger's URL may hold a password
+CLOCK_S = 60.0  # our choice: so far a clock may be set back while a run begins
+
+
+def place_of(settings: Settings) -> Path | str:
+    """Where the ledger is."""
+    return settings.ledger or settings.state_dir / "ledger.db"
+
+
+def who() -> str:
+    """Who runs this, as history tells it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = "somebody"
+    return f"{user}@{platform.node()}"
+
+
+@dataclass(slots=True)
+class Journal:
+    """One run in the ledger."""
+
+    ledger: Ledger
+    run: str
+    settings: Settings
+    emit: Emit
+    marks: LedgerMarks
+    carried: RunRow | None = None
+    """The run of this device that was agreed to and not brought to its end."""
+    chain: Sequence[RunRow] = ()
+    """That run, the one that it carried on, and so forth."""
+    agreed_before: bool = False
+    """Whether the word of the run that is carried on holds for the present plan."""
+    left: dict[str, RunRow] = field(default_factory=dict[str, RunRow])
+    """By component: the earlier run that had sent it whole and could not see it proven."""
+    device: tuple[str, str] = ("", "")
+    """Product key and device key, as far as they are known."""
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the device ran before, by component."""
+    shown: PlanShown | None = None
+    _after: dict[str, str] = field(default_factory=dict[str, str])
+    _pending: list[Entry] = field(default_factory=list[Entry])
+
+    def note(self, entry: Entry) -> None:
+        """Write this down with whatever is written next."""
+        self._pending.append(entry)
+
+    async def write(self, entry: Entry, event: Event) -> None:
+        """Write this down now, in one transaction with what it changes. Raises `StorageError`."""
+        self.note(entry)
+        await self.change(self._changes(event))
+
+    async def change(self, changes: Changes) -> None:
+        """Write down what is known now, and all that was noted. Raises `StorageError`."""
+        pending, self._pending = self._pending, []
+        await self.ledger.write(self.run, pending, changes)
+
+    async def finish(self, ending: Ending) -> None:
+        """Write the verdict down. Raises `StorageError`."""
+        await self.marks.flush()
+        pending, self._pending = self._pending, []
+        await self.ledger.finish(self.run, pending, ending)
+
+    def met(self, target: Target) -> None:
+        """Take note of the device."""
+        self.device = target.product_key, target.device_key
+        self.marks.device = target.product_key, target.device_key or target.advert.address
+
+    async def identified(self, device: DeviceInfo) -> None:
+        """Write down what the device runs before anything is done. Raises `StorageError`."""
+        self.versions = dict(device.versions)
+        await self.change({"versions_before": self.versions})
+
+    def _changes(self, event: Event) -> Changes:
+        match event:
+            case PlanShown():
+                self.shown = event
+                plan = {"components": event.components, "ends_at_s": event.ends_at_s}
+                return {"plan_id": event.plan, "plan": plan, "fingerprint": event.fingerprint}
+            case PlanDecided(decision="approved"):
+                return {"approved_by": event.why}
+            case DeviceVerified():
+                self._after[event.component] = event.version
+                return {"versions_after": dict(self._after)}
+            case _:
+                return {}
+
+
+async def journal_of(
+    run: Run, settings: Settings, wanted: Wanted, arguments: Mapping[str, Any], *, carries_on: str
+) -> Journal:
+    """Open the ledger and begin the run in it; both stay until the verdict is told.
+
+    Raises:
+        StorageError: It cannot be had or written; nothing has been done yet.
+    """
+    ledger = await run.enter(await Ledger.open(place_of(settings)))
+    plain = settings.model_dump(mode="json", exclude=SECRETS)
+    await ledger.begin(
+        Started(
+            run.id,
+            run.command,
+            str(wanted),
+            arguments,
+            plain,
+            settings.radio,
+            settings.cloud,
+            who(),
+            os.getpid(),
+            __version__,
+            carries_on,
+        )
+    )
+    run.journal = Journal(ledger, run.id, settings, run.emit, LedgerMarks(ledger, run.id, run.emit))
+    await ledger.abandon_runs(
+        [row.id for row in await ledger.runs(only_open=True) if row.id != run.id and _died_early(row)]
+    )
+    return run.journal
+
+
+def _died_early(row: RunRow) -> bool:
+    """Whether an open run's process has gone before it knew its device; later on, the device's claim tells."""
+    if row.device_key or row.address or row.who.rpartition("@")[2] != platform.node():
+        return False
+    try:
+        return psutil.Process(row.pid).create_time() > row.started_at_s + CLOCK_S  # another one, of the same number
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:  # it is there, and not ours to look at
+        return False

@@ -1,0 +1,302 @@
+"""Whatever happens to host, link, device, plan and cloud, in whatever order: the ten invariants hold after every step.
+
+The invariants are those of the table in README.md; their numbers stand at each check. A story is a seed;
+`FAULTS=whole` tells hundreds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ble_ota.events import Verdict
+from ble_ota.ledger import Entry
+from ble_ota.planning import Order, order
+from ble_ota.virtual.air import Fate
+from ble_ota.virtual.developer_center import Faults
+from ble_ota.virtual.peripherals.quecthing import Habits, Liar, Lies
+from tests.faults.machine import SIZE, Factory, Process, Told, chance, clock, install
+from tests.faults.seeds import blocks
+
+pytestmark = [pytest.mark.looptime, pytest.mark.timeout(0)]
+
+STEPS = 25
+DEADLINE_S = 3600.0 + 10.0 + 5.0  # of the settings; for reports afterwards; for a goodbye
+EVENTS_MAX = 300  # of one run; without progress, which the ledger does not take
+TASKS_MAX = 40
+BORN = ("1.0.0", b"")
+QUICK = Habits(settle_s=0.5, boot_s=1.0)
+HABITS = (
+    QUICK,
+    Habits(settle_s=0.5, boot_s=1.0, keeps_session_over_disconnect=True),
+    Habits(settle_s=0.5, boot_s=1.0, keeps_session_over_disconnect=True, on_new_offer="continues", id9="next"),
+    Habits(settle_s=5.0, boot_s=9.0, keeps_session_over_power=True, page_bytes=200, stray_packet="cancels"),
+    Habits(settle_s=0.5, boot_s=1.0, reboots_without_ack=True),
+    Habits(settle_s=0.5, boot_s=1.0, erase_s=5.0, slow_answer_s=0.5),
+)
+TROUBLED = (
+    Habits(settle_s=0.5, boot_s=1.0, boots_old=True),
+    Habits(settle_s=0.5, boot_s=1.0, declines=True),
+    Habits(settle_s=0.5, boot_s=1.0, accepts_without_bytes=True, claims_version="1.1.0"),
+    Habits(settle_s=0.5, boot_s=1.0, silent_after=SIZE // 2),
+    Habits(settle_s=0.5, boot_s=1.0, endless_pauses=True),
+    Habits(settle_s=0.5, boot_s=1.0, answers_version=False),
+    Habits(settle_s=0.5, boot_s=1.0, reverts_after_s=20.0),
+)
+CLOUD = (
+    Faults(status=500, times=4),
+    Faults(lost_answer=True, times=1),
+    Faults(lost_answer=True, only="reportUpgradeStatus", times=1),
+    Faults(code=5000, only="reportUpgradeStatus", times=3),
+    Faults(truncate_at=SIZE // 2, only="/oss/", times=1),
+    Faults(flip_bit_at=SIZE // 3, only="/oss/", times=1),
+    Faults(plan_downgrade=True, only="getFetchPlan", times=2),
+    Faults(plan_for_other_product=True, only="getFetchPlan", times=1),
+    Faults(plan_wrong_size=True, only="getFetchPlan", spares=1, times=1),
+    Faults(delay_s=40.0, times=1),
+)
+Rule = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Story:
+    """What happens, step by step, and what was told to whom."""
+
+    factory: Factory
+    chance: random.Random
+    steps: list[str] = field(default_factory=list[str])
+    told: dict[str, str] = field(default_factory=dict[str, str])
+    """The verdict that each run that ended by itself has told."""
+    highest: str = BORN[0]
+    """The highest version that the device has run."""
+    reverted: bool = False
+    """Whether the device may fall back by itself."""
+
+    # ------------------------------------------------------------------ rules
+
+    @property
+    def rules(self) -> dict[Rule, int]:
+        """What may happen, and how often it does."""
+        return {
+            self.start: 6,
+            self.wait: 6,
+            self.cut_the_link: 2,
+            self.meddle_with_the_link: 3,
+            self.kill_the_host: 3,
+            self.take_the_power: 2,
+            self.fail_the_power: 2,
+            self.publish: 1,
+            self.change_the_device: 2,
+            self.trouble_the_device: 1,
+            self.let_it_lie: 1,
+            self.trouble_the_cloud: 3,
+            self.carry_it_away: 1,
+        }
+
+    async def step(self) -> None:
+        rules = self.rules
+        (rule,) = self.chance.choices(list(rules), list(rules.values()))
+        self.steps.append(rule.__name__)
+        await rule()
+
+    @property
+    def alive(self) -> list[Process]:
+        return [p for p in self.factory.processes if p.alive]
+
+    async def start(self) -> None:
+        """Now and then there is another one at work already."""
+        if not self.alive or self.chance.random() < 0.3:
+            self.factory.start()
+        await self._pass(self.chance.choice((0.0, 0.1, 1.0)))
+
+    async def wait(self) -> None:
+        await self._pass(self.chance.choice((0.05, 0.2, 0.5, 1.0, 3.0, 20.0, 100.0, 400.0)))
+
+    async def cut_the_link(self) -> None:
+        self.factory.air.cut()
+
+    async def meddle_with_the_link(self) -> None:
+        harm = self.chance.choice((Fate.CUT_BEFORE, Fate.CUT_AFTER, Fate.LOSE_ANSWER, Fate.LOSE))
+        self.factory.fates = [Fate.PASS] * self.chance.randrange(60) + [harm]
+
+    async def kill_the_host(self) -> None:
+        for process in self.alive:
+            await self.factory.kill(process)
+
+    async def take_the_power(self) -> None:
+        self.factory.power(on=False)
+        await self._pass(self.chance.choice((0.1, 3.0, 30.0)))
+        self.factory.power(on=True)
+
+    async def fail_the_power(self) -> None:
+        self.factory.cuts_power_in = self.chance.randrange(1, 12)
+
+    async def publish(self) -> None:
+        """Another version, or the same one with other bytes."""
+        version = self.factory.world.components[0].target
+        number = int(version.split(".")[1]) + self.chance.choice((0, 1, 1))
+        self.factory.publish(f"1.{number}.0", self.chance.randbytes(SIZE))
+
+    async def change_the_device(self) -> None:
+        self.factory.device.habits = self.chance.choice(HABITS)
+        self.factory.power(on=True)
+
+    async def trouble_the_device(self) -> None:
+        self.factory.device.habits = self.chance.choice(TROUBLED)
+        self.reverted = self.reverted or self.factory.device.habits.reverts_after_s is not None
+        self.factory.power(on=True)
+
+    async def let_it_lie(self) -> None:
+        lies = Lies(self.chance.randrange(1 << 30), rate=0.3, most=self.chance.randrange(2, 20), unasked_every_s=1.0)
+        self.factory.air.add(Liar(self.factory.device, lies))
+
+    async def trouble_the_cloud(self) -> None:
+        self.factory.center.faults = self.chance.choice(CLOUD)
+
+    async def carry_it_away(self) -> None:
+        self.factory.air.out_of_range = True
+        await self._pass(self.chance.choice((1.0, 15.0)))
+        self.factory.air.out_of_range = False
+
+    async def _pass(self, for_s: float) -> None:
+        """Let time pass for everybody."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await asyncio.Event().wait()
+
+    # ------------------------------------------------------------------ invariants
+
+    async def check(self) -> Told:
+        """The ten invariants, as far as they can be seen from here."""
+        ledger = await self.factory.ledger()
+        self._bytes()
+        self._confirmations(ledger)
+        self._one_writer(ledger)
+        self._direction()
+        for process in self.factory.processes:
+            self._ended(ledger, process)
+            # 7: what one run writes, and how many tasks are about, is bounded; memory and steps: test_bounded.py.
+            assert len(ledger.events.get(process.run, ())) <= EVENTS_MAX
+        assert len(asyncio.all_tasks()) <= TASKS_MAX
+        assert ledger.faults == []  # 4: nothing that was written down has changed since
+        return ledger
+
+    def _bytes(self) -> None:
+        """1: what lies in flash is of an image that a plan named. 6: and of one alone, from its beginning."""
+        boot = self.factory.boot
+        for staged in boot.staged:
+            version, image = self.factory.published[staged.check]
+            assert image.startswith(boot.flash.content(staged.area))
+            assert (staged.version, staged.size) == (version, len(image))
+        assert self.factory.runs in (BORN, *self.factory.published.values())
+
+    def _confirmations(self, ledger: Told) -> None:
+        """8: the confirmation had arrived before the first byte did; it is in effect once."""
+        assert self.factory.unconfirmed == []
+        sent = {r.run for r in ledger.reports if r.outcome == "confirmed" and r.state == "sent"}
+        for run, events in ledger.events.items():
+            chain = [r for r in ledger.chain(run) if ledger.rows[r].fingerprint == ledger.rows[run].fingerprint]
+            assert len(sent & set(chain)) <= 1, f"{chain} confirm one plan more than once"
+            if any(e.name == "transfer.started" for e in events):
+                assert sent & set(chain), f"{run} sends what nobody confirmed"
+
+    def _one_writer(self, ledger: Told) -> None:
+        """5: of all processes alive one at most has claimed the device; per file and adapter: see the cache's tests."""
+        claimed = [p.run for p in self.alive if p.run in ledger.rows and ledger.rows[p.run].address]
+        assert len(claimed) <= 1
+
+    def _direction(self) -> None:
+        """9: the device never goes down, unless it falls back by itself."""
+        version, _ = self.factory.runs
+        assert self.reverted or order(version, self.highest) in (Order.SAME, Order.HIGHER)
+        self.highest = version
+
+    def _ended(self, ledger: Told, process: Process) -> None:
+        row = ledger.rows.get(process.run)
+        ending = row.ending if row is not None else None
+        if ending is not None:  # 3, 4: a verdict, once written, stands
+            assert self.told.setdefault(process.run, ending.verdict) == ending.verdict
+        if process.dead:
+            return  # until the next run on its device says ABORTED in its place
+        took_s = (process.ended_s or clock()) - process.began_s
+        assert took_s <= DEADLINE_S, "3: nothing outlives the deadline"
+        if process.ended_s is None:
+            return
+        assert ending is not None, "3: a run that has ended has a verdict"
+        assert ending.exit_code == process.code, "3: and no other one than it told"
+        assert ending.reason not in ("", "bug")
+        assert ending.message
+        if ending.verdict == Verdict.PASS:
+            self._passed(ledger, process)
+
+    def _passed(self, ledger: Told, process: Process) -> None:
+        """2: the device said so, on a link made after the last byte; and it was true. 9: it is what was agreed to."""
+        events = [e for run in reversed(ledger.chain(process.run)) for e in ledger.events[run]]
+        sent, verified = (_last(events, name) for name in ("transfer.started", "device.verified"))
+        assert sent < verified
+        assert any(e.name == "link.connected" for e in events[sent:verified])
+        (component,) = _agreed(ledger, process.run)
+        digest = component["files"][0]["digests"][0].removeprefix("sha256:")
+        assert process.then == self.factory.published[digest]
+        assert process.then[0] == component["target_version"]
+
+    # ------------------------------------------------------------------ the end
+
+    async def come_home(self) -> None:
+        """10: once nothing is in the way any more, the same command brings it home, and nobody cleans up before."""
+        for process in self.alive:
+            await self.factory.done(process)
+        self.factory.fates, self.factory.cuts_power_in = [], 0
+        self.factory.center.faults, self.factory.air.out_of_range = Faults(), False
+        self.factory.device.habits = QUICK
+        self.factory.power(on=True)
+        code = await self.factory.done(self.factory.start())
+        await self.check()
+        version, image = self.factory.runs
+        assert code in (0, 10)
+        assert version == self.factory.world.components[0].target
+        assert image in [i for v, i in self.factory.published.values() if v == version]
+        assert await self.factory.done(self.factory.start()) == 10
+        ledger = await self.check()
+        assert all(row.ending is not None or not row.address for row in ledger.rows.values())  # 3: all have a verdict
+
+
+def _last(events: list[Entry], name: str) -> int:
+    return max(n for n, e in enumerate(events) if e.name == name)
+
+
+def _agreed(ledger: Told, run: str) -> list[dict[str, Any]]:
+    """The components of the plan that a run installed by: its own, or that of the one whose work it found done."""
+    plans = [ledger.rows[r].plan for r in ledger.chain(run)]
+    return next(list(p["components"]) for p in plans if p)
+
+
+@blocks(24, whole=600, of=8)
+async def test_the_invariants_hold_after_every_step_of_any_story(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: range
+) -> None:
+    verdicts: Counter[str] = Counter()
+    for seed in block:
+        factory = Factory(tmp_path / str(seed), seed)
+        with monkeypatch.context() as patched:
+            install(factory, patched)
+            story = Story(factory, chance(seed))
+            try:
+                for _ in range(STEPS):
+                    await story.step()
+                    await story.check()
+                story.steps.append("come_home")
+                await story.come_home()
+            except BaseException as error:
+                error.add_note(f"seed {seed}: {', '.join(story.steps)}")
+                raise
+            verdicts.update(story.told.values())
+    assert verdicts[Verdict.PASS] >= len(block) // 2, verdicts
+    assert len(verdicts) > 2, verdicts
