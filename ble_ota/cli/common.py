@@ -227,10 +227,11 @@ def _open_closed_streams() -> None:
 
 def _flush() -> None:
     """Write what is left; Python would complain of a reader that has gone, with an exit code of its own."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
