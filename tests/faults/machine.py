@@ -81,6 +81,8 @@ class Factory:
     """What becomes of the next operations of a link."""
     cuts_power_in: int = 0
     """At so manieth flash operation from now the power fails; 0: at none."""
+    torn: bool = False
+    """The power has failed in a flash operation and is not back: only a boot sets right what lies in flash then."""
     _confirmed_then: dict[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
@@ -127,6 +129,7 @@ class Factory:
 
     def power(self, *, on: bool) -> None:
         if on:
+            self.torn = False
             self.air.add(self.device)
         else:
             self.device.power_off()
@@ -138,7 +141,8 @@ class Factory:
                 self.unconfirmed.append(f"{staged.version} {staged.check}")
         self.cuts_power_in -= 1
         if self.cuts_power_in == 0:
-            asyncio.get_running_loop().call_later(1.0, self.air.add, self.device)
+            self.torn = True
+            asyncio.get_running_loop().call_later(1.0, partial(self.power, on=True))
             raise PowerCutError
 
     def _fate(self, _operation: Operation) -> Fate:

@@ -155,6 +155,7 @@ class Story:
 
     async def let_it_lie(self) -> None:
         lies = Lies(self.chance.randrange(1 << 30), rate=0.3, most=self.chance.randrange(2, 20), unasked_every_s=1.0)
+        self.factory.power(on=True)
         self.factory.air.add(Liar(self.factory.device, lies))
 
     async def trouble_the_cloud(self) -> None:
@@ -195,7 +196,7 @@ class Story:
             version, image = self.factory.published[staged.check]
             assert image.startswith(boot.flash.content(staged.area))
             assert (staged.version, staged.size) == (version, len(image))
-        assert self.factory.runs in (BORN, *self.factory.published.values())
+        assert self.factory.torn or self.factory.runs in (BORN, *self.factory.published.values())
 
     def _confirmations(self, ledger: Told) -> None:
         """8: the confirmation had arrived before the first byte did; it is in effect once."""
