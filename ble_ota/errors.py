@@ -134,7 +134,7 @@ class ApiError(CloudError):
 class TokenRejectedError(ApiError):
     """5032, 5106: the session is over."""
 
-    hint = "Run `ble-ota login` again"
+    hint = "Run `ble-ota login` again; a session belongs to one `--cloud`, and no other region knows it"
 
 
 class LoginRefusedError(ApiError):

@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     download_window_s: float = Field(20, gt=0, le=600)  # a download below the floor for so long is given up
     dwell_s: float = Field(0, ge=0, le=86400)  # after the proof: a second look, for devices that may fall back
 
+    # how much at once, of many devices
+    calls_at_once: int = Field(4, ge=1, le=64)  # in flight
+    calls_per_s: float = Field(20, gt=0, le=1000)
+    batch: int = Field(50, ge=1, le=1000)  # devices in one call
+    poll_s: float = Field(3, ge=0.1, le=3600)  # of a watch; the vendor's demos ask every 3 s
+
     # what public sources leave open
     report_status: ReportStatus = Field(default_factory=ReportStatus)
     signature: Literal["none", "joined"] = "none"
@@ -111,7 +117,7 @@ class Settings(BaseSettings):
 
 EVIDENCE: Mapping[str, tuple[str, str]] = {
     "report_status": ("inferred", "a vendor demo sends 2 before a transfer; the other numbers are not public"),
-    "endpoints": ("documented", "getFetchPlan and reportUpgradeStatus under /v2/binding"),
+    "endpoints": ("documented", "each call carries its own evidence, in cloud/openapi.yaml"),
     "signature": ("inferred", "whether plan queries and reports must be signed, and how, is not public"),
     "sign_type": ("documented", "the older SDK's argument"),
     "quecthing.login": ("third-party", "three implementations agree"),

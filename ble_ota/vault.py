@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 import keyring
+from filelock import FileLock, Timeout
 from keyring.backends import fail, null
 from keyring.errors import KeyringError, PasswordDeleteError
 
@@ -17,6 +19,8 @@ from ble_ota.model import Secret
 
 SERVICE = "ble-ota"
 FILE_MAX = 1_000_000  # bytes; what is larger is not ours
+WAIT_S = 10.0  # for another's change of the file, which takes milliseconds
+_UNLOCK = "Unlock it, or set `keyring = false` to keep secrets in a file"
 
 
 class Vault(Protocol):
@@ -26,7 +30,11 @@ class Vault(Protocol):
     """For people: "the system keyring", or the file's path."""
 
     def get(self, name: str) -> Secret | None:
-        """The secret, or None."""
+        """The secret, or None; None also where a keyring cannot be asked."""
+        ...
+
+    def look(self, name: str) -> Secret | None:
+        """The secret, or None where there is none. Raises `StorageError` where that cannot be said."""
         ...
 
     def put(self, name: str, secret: Secret) -> None:
@@ -53,10 +61,17 @@ class KeyringVault:
 
     def get(self, name: str) -> Secret | None:
         """See `Vault`; a locked keyring is one that has nothing."""
+        with suppress(StorageError):
+            return self.look(name)
+        return None
+
+    def look(self, name: str) -> Secret | None:
+        """See `Vault`."""
         try:
             found = keyring.get_password(SERVICE, name)
-        except KeyringError:
-            return None
+        except KeyringError as error:
+            msg = f"the system keyring does not show its secrets: {type(error).__name__}"
+            raise StorageError(msg, hint=_UNLOCK) from error
         return Secret(found) if found else None
 
     def put(self, name: str, secret: Secret) -> None:
@@ -65,7 +80,7 @@ class KeyringVault:
             keyring.set_password(SERVICE, name, secret.reveal())
         except KeyringError as error:
             msg = f"the system keyring does not take a secret: {type(error).__name__}"
-            raise StorageError(msg, hint="Unlock it, or set `keyring = false` to keep secrets in a file") from error
+            raise StorageError(msg, hint=_UNLOCK) from error
 
     def drop(self, name: str) -> None:
         """See `Vault`."""
@@ -75,11 +90,15 @@ class KeyringVault:
             return
         except KeyringError as error:
             msg = f"the system keyring does not forget a secret: {type(error).__name__}"
-            raise StorageError(msg) from error
+            raise StorageError(msg, hint=_UNLOCK) from error
 
 
 class FileVault:
-    """A JSON file with mode 0600, replaced whole at each change."""
+    """A JSON file with mode 0600, replaced whole at each change.
+
+    Who changes it holds the lock beside it, from reading to writing: of two processes neither undoes what the other
+    has kept. The system lets go of the lock of one that dies; the lock's file stays, or two could hold one.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,18 +106,46 @@ class FileVault:
 
     def get(self, name: str) -> Secret | None:
         """See `Vault`."""
+        return self.look(name)
+
+    def look(self, name: str) -> Secret | None:
+        """See `Vault`."""
         found = self._all().get(name)
         return Secret(found) if found else None
 
     def put(self, name: str, secret: Secret) -> None:
         """See `Vault`."""
-        self._write(self._all() | {name: secret.reveal()})
+        with self._changing():
+            self._write(self._all() | {name: secret.reveal()})
 
     def drop(self, name: str) -> None:
         """See `Vault`."""
-        kept = self._all()
-        if kept.pop(name, None) is not None:
+        if name not in self._all():
+            return
+        with self._changing():
+            kept = self._all()
+            kept.pop(name, None)
             self._write(kept)
+
+    @contextmanager
+    def _changing(self) -> Generator[None, None, None]:
+        """Hold the lock for the block, which must be short."""
+        lock = FileLock(self._path.with_suffix(".lock"), timeout=WAIT_S, poll_interval=0.01, mode=0o600)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            msg = f"the file of secrets {self._path} is being changed by another process, for {WAIT_S:g} s now"
+            raise StorageError(msg, hint="See which `ble-ota` hangs, end it, and run the same again") from None
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _unwritable(self, error: OSError) -> StorageError:
+        return StorageError(f"the file of secrets {self._path} cannot be written: {error.strerror}")
 
     def _all(self) -> dict[str, str]:
         try:
@@ -114,10 +161,9 @@ class FileVault:
         return {str(k): v for k, v in read.items() if isinstance(v, str)}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
     def _write(self, secrets: dict[str, str]) -> None:
-        scratch = self._path.with_suffix(f".{os.getpid()}.tmp")
+        scratch = self._path.with_suffix(".tmp")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            scratch.unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)  # of one that was killed here
             descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
                 json.dump(secrets, opened)
@@ -127,8 +173,7 @@ class FileVault:
         except OSError as error:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)  # it holds secrets
-            msg = f"the file of secrets {self._path} cannot be written: {error.strerror}"
-            raise StorageError(msg) from error
+            raise self._unwritable(error) from error
 
 
 class MemoryVault:
@@ -140,6 +185,10 @@ class MemoryVault:
         self._secrets: dict[str, Secret] = {}
 
     def get(self, name: str) -> Secret | None:
+        """See `Vault`."""
+        return self.look(name)
+
+    def look(self, name: str) -> Secret | None:
         """See `Vault`."""
         return self._secrets.get(name)
 

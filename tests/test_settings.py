@@ -141,6 +141,29 @@ def test_isolated_settings_are_checked_too() -> None:
         isolated(links=0)
 
 
+def test_the_pace_of_calls_has_defaults_that_are_gentle() -> None:
+    said = isolated()
+    assert (said.calls_at_once, said.calls_per_s, said.batch, said.poll_s) == (4, 20, 50, 3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"calls_at_once": 0},
+        {"calls_at_once": 65},
+        {"calls_per_s": 0},
+        {"calls_per_s": 1001},
+        {"batch": 0},
+        {"batch": 1001},
+        {"poll_s": 0.09},
+        {"poll_s": 3601},
+    ],
+)
+def test_a_pace_out_of_its_range_is_named(values: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match=next(iter(values))):
+        isolated(**values)
+
+
 @pytest.mark.parametrize("name", EVIDENCE)
 def test_every_piece_of_evidence_is_about_a_setting(name: str) -> None:
     value: object = isolated()

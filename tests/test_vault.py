@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import keyring
@@ -70,6 +73,7 @@ def test_a_secret_comes_back(vault: Vault) -> None:
     vault.put("a", X)
     vault.put("b", Y)
     assert (vault.get("a"), vault.get("b")) == (X, Y)
+    assert (vault.look("a"), vault.look("b")) == (X, Y)
 
 
 def test_a_secret_is_replaced(vault: Vault) -> None:
@@ -79,7 +83,7 @@ def test_a_secret_is_replaced(vault: Vault) -> None:
 
 
 def test_what_was_never_kept_is_nothing(vault: Vault) -> None:
-    assert vault.get("a") is None
+    assert vault.get("a") is vault.look("a") is None
 
 
 def test_a_secret_is_forgotten_and_the_others_stay(vault: Vault) -> None:
@@ -118,6 +122,13 @@ def test_a_locked_keyring_has_nothing(ring: Ring) -> None:
     KeyringVault().put("a", X)
     ring.locked = True
     assert KeyringVault().get("a") is None
+
+
+def test_a_locked_keyring_cannot_say_that_it_has_nothing(ring: Ring) -> None:
+    ring.locked = True
+    with pytest.raises(StorageError) as caught:
+        KeyringVault().look("a")
+    assert "keyring = false" in caught.value.hint
 
 
 def test_a_locked_keyring_that_is_to_keep_is_named_and_the_secret_not_shown(ring: Ring) -> None:
@@ -172,7 +183,7 @@ def test_a_write_that_fails_leaves_the_file_and_no_scrap(tmp_path: Path, monkeyp
     with pytest.raises(StorageError, match="No space left"):
         vault.put("a", Y)
     assert vault.get("a") == X
-    assert [p.name for p in tmp_path.iterdir()] == ["s.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["s.json", "s.lock"]
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b'{"a": "' + b"x" * FILE_MAX + b'"}'])
@@ -187,3 +198,93 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 def test_what_is_no_secret_is_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "s.json").write_text(content)
     assert FileVault(tmp_path / "s.json").get("a") is None
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_change(tmp_path: Path) -> None:
+    (tmp_path / "s.tmp").write_text('{"a": "hunter2"}')
+    FileVault(tmp_path / "s.json").put("b", Y)
+    assert not (tmp_path / "s.tmp").exists()
+
+
+# ------------------------------------------------------------------ the file, and other processes
+
+WRITER = """
+import sys
+from pathlib import Path
+from ble_ota.model import Secret
+from ble_ota.vault import FileVault
+vault = FileVault(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(200):
+    vault.put(f"{sys.argv[2]}{n}", Secret(str(n)))
+    vault.drop(f"{sys.argv[2]}{n - 1}" if n % 2 else "none")
+"""
+
+HOLDER = """
+import sys
+from pathlib import Path
+from ble_ota.vault import FileVault
+with FileVault(Path(sys.argv[1]))._changing():
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def processes(program: str, *arguments: tuple[str, ...]) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that have started and wait for a line."""
+    with ExitStack() as running:
+        started = [
+            running.enter_context(subprocess.Popen([sys.executable, "-c", program, *a], stdin=-1, stdout=-1, text=True))
+            for a in arguments
+        ]
+        for process in started:
+            running.callback(process.kill)
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        yield started
+
+
+def test_two_processes_lose_nothing_of_what_both_keep(tmp_path: Path) -> None:
+    file = str(tmp_path / "s.json")
+    with processes(WRITER, (file, "a"), (file, "b")) as writers:
+        for writer in writers:
+            assert writer.stdin is not None
+            writer.stdin.write("go\n")
+            writer.stdin.flush()
+        assert [writer.wait(50) for writer in writers] == [0, 0]
+    assert json.loads((tmp_path / "s.json").read_text()) == {f"{w}{n}": str(n) for w in "ab" for n in range(1, 200, 2)}
+
+
+def test_a_change_waits_for_another_process_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ble_ota.vault.WAIT_S", 0.1)
+    vault = FileVault(tmp_path / "s.json")
+    with (
+        processes(HOLDER, (str(tmp_path / "s.json"),)),
+        pytest.raises(StorageError, match="changed by another process"),
+    ):
+        vault.put("a", X)
+    assert vault.get("a") is None
+
+
+def test_a_lock_whose_holder_was_killed_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ble_ota.vault.WAIT_S", 0)
+    vault = FileVault(tmp_path / "s.json")
+    with processes(HOLDER, (str(tmp_path / "s.json"),)) as (holder,):
+        holder.kill()
+        holder.wait(10)
+        vault.put("a", X)
+    assert vault.get("a") == X
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        FileVault(tmp_path / "state" / "s.json").put("a", X)
+
+
+def test_to_forget_what_is_not_there_makes_no_folder(tmp_path: Path) -> None:
+    FileVault(tmp_path / "state" / "s.json").drop("a")
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from ble_ota.cli.common import Common
-from ble_ota.cli.session import cloud_of, drop_tokens, log_in, session_of
+from ble_ota.cli.session import cloud_of, login_of, session_of
 from ble_ota.cli.wiring import vault_of
 from ble_ota.cloud import base_url
 from ble_ota.errors import CloudError
@@ -16,8 +16,7 @@ from ble_ota.text import clean
 async def login(common: Common, settings: Settings) -> int:
     """Run `ble-ota login`; a session that is kept is replaced."""
     vault = vault_of(settings)
-    async with cloud_of(settings, vault) as center:
-        await log_in(common, settings, center)
+    async with login_of(common, settings, vault) as center:
         user = await center.who_am_i()
     common.result(
         {"user": asdict(user), "cloud": base_url(settings.cloud), "kept_in": vault.where},
@@ -28,8 +27,7 @@ async def login(common: Common, settings: Settings) -> int:
 
 async def logout(common: Common, settings: Settings) -> int:
     """Run `ble-ota logout`; the session is forgotten here even when the Developer Center cannot be told."""
-    vault = vault_of(settings)
-    async with cloud_of(settings, vault) as center:
+    async with cloud_of(common, settings, vault_of(settings)) as center:
         if center.tokens is None:
             common.result({"logged_out": False}, "There is no session to end")
             return 10
@@ -39,7 +37,6 @@ async def logout(common: Common, settings: Settings) -> int:
         except CloudError as error:
             told = False
             common.tell(f"warning: the Developer Center was not told: {error}")
-        drop_tokens(vault, settings)
     common.result({"logged_out": True, "told": told}, "Logged out")
     return 0
 

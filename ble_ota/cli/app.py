@@ -11,6 +11,7 @@ import typer
 
 from ble_ota import __version__
 from ble_ota.cli.app_ledger import history_app, reports_app
+from ble_ota.cli.app_mqtt import auto_app, mqtt_app
 from ble_ota.cli.app_virtual import virtual_app
 from ble_ota.cli.common import Common, command
 from ble_ota.cli.options import Cloud, Device, Down, Radio, Record, Yes
@@ -26,6 +27,8 @@ app = typer.Typer(
 app.add_typer(virtual_app, name="virtual")
 app.add_typer(history_app, name="history")
 app.add_typer(reports_app, name="reports")
+app.add_typer(mqtt_app, name="mqtt")
+app.add_typer(auto_app, name="auto")
 
 
 SHOWN_VERSIONS = ("bleak", "bumble", "httpx", "pydantic", "typer")

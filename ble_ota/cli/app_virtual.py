@@ -21,11 +21,14 @@ async def virtual_cloud(
     common: Common,
     world: World = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    online: Annotated[
+        int | None, typer.Option(min=0, max=10_000, help="MQTT devices of a world that is new; 3 if left out.")
+    ] = None,
 ) -> int:
     """Run the virtual Developer Center."""
     from ble_ota.cli.virtual import cloud as job
 
-    return await job(common, common.settings(), world, port)
+    return await job(common, common.settings(), world, port, online)
 
 
 @command(virtual_app, "radio", group="virtual")

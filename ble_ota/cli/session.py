@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from ble_ota.cli.common import Common
+from ble_ota.cli.tokens import VaultTokens, tokens_of
 from ble_ota.cli.wiring import cloud_at
-from ble_ota.cloud import ENDPOINTS, CloudDevice, DeveloperCenter, Tokens, base_url, joined, override
+from ble_ota.cloud import ENDPOINTS, CloudDevice, DeveloperCenter, joined, override
 from ble_ota.errors import CloudError, DeviceAmbiguousError, DeviceNotFoundError, SettingsError
 from ble_ota.events import Emit, Warned
 from ble_ota.model import DeviceInfo, Secret
@@ -20,8 +20,39 @@ from ble_ota.vault import Vault
 
 
 @asynccontextmanager
-async def cloud_of(settings: Settings, vault: Vault) -> AsyncGenerator[DeveloperCenter, None]:
+async def cloud_of(common: Common, settings: Settings, vault: Vault) -> AsyncGenerator[DeveloperCenter, None]:
     """The Developer Center with the session that is kept, if there is one; new tokens are kept too."""
+    async with _entered(settings, tokens_of(common, settings, vault)) as center:
+        yield center
+
+
+@asynccontextmanager
+async def login_of(common: Common, settings: Settings, vault: Vault) -> AsyncGenerator[DeveloperCenter, None]:
+    """The Developer Center after a login; a session that is kept is replaced. Raises as `session_of`."""
+    store = tokens_of(common, settings, vault)
+    async with _entered(settings, store) as center:
+        await _log_in(common, settings, center, store)
+        yield center
+
+
+@asynccontextmanager
+async def session_of(common: Common, settings: Settings, vault: Vault) -> AsyncGenerator[DeveloperCenter, None]:
+    """The Developer Center with a session; logs in where none is kept.
+
+    Raises:
+        UsageError: Something is missing and there is nobody to ask.
+        LoginRefusedError, AccountLockedError: The account's word.
+        StorageError: The session cannot be kept.
+    """
+    store = tokens_of(common, settings, vault)
+    async with _entered(settings, store) as center:
+        if center.tokens is None or center.tokens.refresh_expires_s <= time.time():
+            await _log_in(common, settings, center, store)
+        yield center
+
+
+@asynccontextmanager
+async def _entered(settings: Settings, store: VaultTokens) -> AsyncGenerator[DeveloperCenter, None]:
     async with (
         cloud_at(settings) as place,
         DeveloperCenter(
@@ -29,32 +60,19 @@ async def cloud_of(settings: Settings, vault: Vault) -> AsyncGenerator[Developer
             user_domain=settings.user_domain,
             user_domain_secret=secret(settings.user_domain_secret) or Secret(""),
             endpoints=override(ENDPOINTS, settings.endpoints),
-            tokens=_kept_tokens(vault, settings),
-            on_tokens=lambda tokens: keep_tokens(vault, settings, tokens),
+            tokens=store,
             report_status=settings.report_status.known(),
             signature=joined if settings.signature == "joined" else None,
             sign_type=settings.sign_type,
+            calls_at_once=settings.calls_at_once,
+            calls_per_s=settings.calls_per_s,
         ) as center,
     ):
         yield center
 
 
-@asynccontextmanager
-async def session_of(common: Common, settings: Settings, vault: Vault) -> AsyncGenerator[DeveloperCenter, None]:
-    """The Developer Center with a session; logs in where none is kept."""
-    async with cloud_of(settings, vault) as center:
-        if center.tokens is None or center.tokens.refresh_expires_s <= time.time():
-            await log_in(common, settings, center)
-        yield center
-
-
-async def log_in(common: Common, settings: Settings, center: DeveloperCenter) -> None:
-    """Log in by e-mail or phone, as the settings or the user say. One try: accounts lock.
-
-    Raises:
-        UsageError: Something is missing and there is nobody to ask.
-        LoginRefusedError, AccountLockedError: The account's word.
-    """
+async def _log_in(common: Common, settings: Settings, center: DeveloperCenter, store: VaultTokens) -> None:
+    """Log in by e-mail or phone, as the settings or the user say. One try: accounts lock."""
     if not settings.user_domain or settings.user_domain_secret is None:
         msg = "the app's user domain or its secret is not known"
         raise SettingsError(
@@ -65,6 +83,7 @@ async def log_in(common: Common, settings: Settings, center: DeveloperCenter) ->
         name = common.ask("E-mail or phone of the account", flag="BLE_OTA_EMAIL or BLE_OTA_PHONE")
         email, phone = (name, "") if "@" in name else ("", name)
     password = secret(settings.password) or Secret(common.ask("Password", flag="BLE_OTA_PASSWORD", secret=True))
+    store.account = email or phone
     if email:
         await center.login_by_email(email, password)
     else:
@@ -75,42 +94,6 @@ def secret(given: object) -> Secret | None:
     """Pydantic's secret as ours."""
     reveal = getattr(given, "get_secret_value", None)
     return Secret(reveal()) if reveal is not None else None
-
-
-def _tokens_name(settings: Settings) -> str:
-    return f"session {base_url(settings.cloud)} {settings.email or settings.phone}".strip()
-
-
-def keep_tokens(vault: Vault, settings: Settings, tokens: Tokens) -> None:
-    """Keep a session for later commands."""
-    plain = {
-        "access": tokens.access.reveal(),
-        "access_expires_s": tokens.access_expires_s,
-        "refresh": tokens.refresh.reveal(),
-        "refresh_expires_s": tokens.refresh_expires_s,
-    }
-    vault.put(_tokens_name(settings), Secret(json.dumps(plain)))
-
-
-def drop_tokens(vault: Vault, settings: Settings) -> None:
-    """Forget the session."""
-    vault.drop(_tokens_name(settings))
-
-
-def _kept_tokens(vault: Vault, settings: Settings) -> Tokens | None:
-    kept = vault.get(_tokens_name(settings))
-    if kept is None:
-        return None
-    try:
-        plain = json.loads(kept.reveal())
-        return Tokens(
-            Secret(str(plain["access"])),
-            float(plain["access_expires_s"]),
-            Secret(str(plain["refresh"])),
-            float(plain["refresh_expires_s"]),
-        )
-    except (ValueError, KeyError, TypeError):
-        return None  # of another version; a login makes new ones
 
 
 async def known(

@@ -15,19 +15,34 @@ from ble_ota.errors import AdapterError, UsageError
 from ble_ota.settings import Settings
 
 if TYPE_CHECKING:
+    from ble_ota.virtual.developer_center import DeveloperCenter
     from ble_ota.virtual.world import World, WorldDevice
 
 BUILT_IN = "virtual-world"  # folder of the built-in world, in the state folder
+ONLINE = 3  # devices that are online by themselves, in a world that is made here
+ONLINE_SHOWN = 10  # of them, in the line that says where the Developer Center is
 
 
-async def cloud(common: Common, settings: Settings, folder: Path | None, port: int) -> int:
-    """Run the virtual Developer Center until a signal."""
+async def cloud(common: Common, settings: Settings, folder: Path | None, port: int, online: int | None = None) -> int:
+    """Run the virtual Developer Center until a signal.
+
+    Args:
+        common: Who is told where it is.
+        settings: Say where the built-in world lies.
+        folder: The world; the built-in one if left out.
+        port: 0 takes a free one.
+        online: How many devices that are online by themselves a new world has; `ONLINE` if left out.
+    """
     with needing("virtual", "a virtual Developer Center"):
-        from ble_ota.virtual.developer_center import DeveloperCenter, serve
-    world = _world(settings, folder)
+        from ble_ota.virtual.developer_center import serve
+    world = _world(settings, folder, ONLINE if online is None else online)
+    if online not in (None, len(world.online)):
+        common.tell(f"warning: this world was made before, with {len(world.online)} devices online; it keeps them")
+    center = _center(world)
     try:
-        async with serve(DeveloperCenter(world), port=port) as url:
-            data = {"url": url, "world": str(world.folder), "environment": environment(world, url)}
+        async with serve(center, port=port) as url:
+            keys = [f"{world.online_product}/{d.device_key}" for d in world.online[:ONLINE_SHOWN]]
+            data = {"url": url, "world": str(world.folder), "online": keys, "environment": environment(world, url)}
             await _ready(common, data, f"Developer Center at {url}")
     except OSError as error:
         msg = f"port {port} cannot be had: {error.strerror}"
@@ -90,12 +105,20 @@ async def _ready(common: Common, data: Mapping[str, object], text: str) -> None:
     await stop.wait()
 
 
-def _world(settings: Settings, folder: Path | None) -> World:
+def _world(settings: Settings, folder: Path | None, online: int = ONLINE) -> World:
     from ble_ota.virtual.world import World
 
     path = folder or settings.state_dir / BUILT_IN
     with _usable(path):
-        return World.create(path)
+        return World.create(path, online=online)
+
+
+def _center(world: World) -> DeveloperCenter:
+    """The Developer Center as the files of the world's `cloud/` have it."""
+    from ble_ota.virtual.developer_center import DeveloperCenter
+
+    with _usable(world.folder):
+        return DeveloperCenter.of(world)
 
 
 @contextmanager

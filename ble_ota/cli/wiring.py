@@ -95,11 +95,10 @@ async def cloud_at(settings: Settings) -> AsyncGenerator[str, None]:
         yield settings.cloud
         return
     with needing("virtual", "a virtual world"):
-        from ble_ota.virtual.developer_center import DeveloperCenter, said_faults, serve
+        from ble_ota.virtual.developer_center import DeveloperCenter, serve
         from ble_ota.virtual.world import World
     with _usable():
-        world = World.open(folder)
-        center = DeveloperCenter(world, faults=said_faults(world))
+        center = DeveloperCenter.of(World.open(folder))
     async with serve(center) as url:
         yield url
 

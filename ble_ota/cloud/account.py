@@ -41,3 +41,5 @@ class CloudDevice:
     ble_only: bool | None = None
     """Whether Bluetooth is the device's only way out; None when the account does not say."""
     online: bool | None = None
+    plan_id: str = ""
+    """The upgrade plan it has, or had last."""

@@ -62,6 +62,11 @@ def phone_signature(country_code: str, phone: str, pwd: str, random: str, *, sec
     return sign(country_code, phone, pwd, random, secret=secret)
 
 
+def sms_signature(phone: str, code_type: int, random: str, ts_ms: int, *, secret: Secret) -> str:
+    """Sign the wish for a code by SMS; `ts_ms` is Unix time in milliseconds, at most ten minutes off the server's."""
+    return sign(phone, str(code_type), random, str(ts_ms), secret=secret)
+
+
 def joined(fields: Mapping[str, object], secret: Secret) -> str:
     """Sign as the sibling call `deviceBindingByPureBt` is signed: inferred, so a setting and never a default."""
     return sign(*(str(value) for value in fields.values()), secret=secret)

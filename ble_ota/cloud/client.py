@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Literal, Self, TypeAlias
 
 import httpx
 
-from ble_ota.cloud import auth, wire
+from ble_ota.cloud import auth, mqtt, wire
 from ble_ota.cloud.account import CloudDevice, Tokens, User
 from ble_ota.cloud.endpoints import ENDPOINTS, Endpoint
 from ble_ota.cloud.exchange import Exchange
+from ble_ota.cloud.pace import Pace
 from ble_ota.cloud.plans import KB, read_plan
-from ble_ota.cloud.session import Session
+from ble_ota.cloud.session import MemoryTokens, Session, TokenStore
 from ble_ota.cloud.text import one_line
 from ble_ota.errors import CloudAnswerError, SettingsError
 from ble_ota.model import DeviceInfo, FetchPlan, Secret
+from ble_ota.mqtt import Keys, MqttPlan, Order, Receipt, Ref
 
 PAGE_SIZE = 50  # devices; the documented default is 10
 PAGES_MAX = 200
@@ -39,13 +41,14 @@ class DeveloperCenter:
         user_domain_secret: Secret,
         report_status: Mapping[str, int],
         endpoints: Mapping[str, Endpoint] = ENDPOINTS,
-        tokens: Tokens | None = None,
-        on_tokens: Callable[[Tokens], None] | None = None,
+        tokens: TokenStore | Tokens | None = None,
         signature: auth.Signature | None = None,
         sign_type: str = "SHA256",
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
         timeout_s: float = 30,
+        calls_at_once: int = 4,
+        calls_per_s: float = 20,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -55,25 +58,30 @@ class DeveloperCenter:
             user_domain_secret: Goes into signatures, never over the wire.
             report_status: The platform's number for "confirmed", "succeeded", "failed", as far as known.
             endpoints: How calls are spelled; see `endpoints.override`.
-            tokens: Those of an earlier login.
-            on_tokens: Hears of each new pair, to keep it.
+            tokens: Those of an earlier login, or where they are kept; `TokenStore` says what that must do.
             signature: How plan queries and status reports are signed; None: not at all.
             sign_type: The digest that plans are asked to carry: SHA256, MD5 or CRC32.
             transport: Another way to send requests, for tests and proxies.
             clock: Unix seconds.
             timeout_s: For one try of one call, as a whole.
+            calls_at_once: How many calls are under way at a time, whoever makes them; at least 1.
+            calls_per_s: How many may begin within a second; above 0.
 
         Raises:
             SettingsError: `base_url` is no place for a session.
+            ValueError: A number that must be above 0 is not.
         """
-        self._exchange = Exchange(base_url, transport=transport, timeout_s=timeout_s, clock=clock)
-        self._session = Session(self._exchange, endpoints=endpoints, tokens=tokens, on_tokens=on_tokens, clock=clock)
+        pace = Pace(at_once=calls_at_once, per_s=calls_per_s)
+        self._exchange = Exchange(base_url, transport=transport, timeout_s=timeout_s, clock=clock, pace=pace)
+        store = MemoryTokens(tokens) if tokens is None or isinstance(tokens, Tokens) else tokens
+        self._session = Session(self._exchange, endpoints=endpoints, store=store, clock=clock)
         self._endpoints = endpoints
         self._user_domain = user_domain
         self._user_domain_secret = user_domain_secret
         self._report_status = report_status
         self._signature = signature
         self._sign_type = sign_type
+        self._clock = clock
 
     def __repr__(self) -> str:
         return f"DeveloperCenter({self._exchange.base!r})"
@@ -203,6 +211,71 @@ class DeveloperCenter:
             "reportUpgradeStatus", values, doing=one_line(f"reporting `{outcome}` of component `{component_no}`")
         )
         return status
+
+    # ------------------------------------------------------------------ devices that are online by themselves
+
+    @property
+    def calls_at_once(self) -> int:
+        """How many calls may be under way at a time."""
+        return self._exchange.calls_at_once
+
+    async def mqtt_plan(self, keys: Keys) -> MqttPlan | None:
+        """Ask for the upgrade plan of an MQTT device; None when there is none.
+
+        Raises:
+            CloudAnswerError: The answer is about another device, or about several plans.
+        """
+        return await mqtt.plan_of(self._session, keys)
+
+    async def last_plan_id(self, keys: Keys) -> str:
+        """Ask for the id of the plan a device had last, also of one that has ended; "" where there is none."""
+        return (await self.device(keys.product_key, keys.device_key)).plan_id
+
+    async def standings(self, refs: Sequence[Ref]) -> Sequence[MqttPlan]:
+        """Ask in one call where devices stand with plans; those the platform does not list are left out."""
+        return await mqtt.standings(self._session, refs) if refs else []
+
+    async def order(self, orders: Sequence[Order]) -> Sequence[Receipt]:
+        """Give orders in one call, once, and give a receipt for each that the answer speaks of.
+
+        An error, and a missing receipt, leave open whether an order is in effect: `fleet.give` settles that by
+        `standings`.
+        """
+        return await mqtt.order(self._session, orders) if orders else []
+
+    async def auto_upgrade(self, keys: Keys) -> bool:
+        """Ask whether a device's plans are confirmed by themselves."""
+        return await mqtt.auto_upgrade(self._session, keys)
+
+    async def set_auto_upgrade(self, keys: Keys) -> None:
+        """Have all later plans of a device confirmed by themselves; doing it again changes nothing."""
+        await mqtt.set_auto_upgrade(self._session, keys)
+
+    async def drop_auto_upgrade(self, keys: Keys) -> None:
+        """Have the plans of a device wait for a word again; doing it again changes nothing."""
+        await mqtt.drop_auto_upgrade(self._session, keys)
+
+    async def send_sms_code(self, country_code: str, phone: str, *, code_type: int) -> None:
+        """Have a code sent to a phone, once; `country_code` with or without its plus sign.
+
+        Args:
+            country_code: Such as "86".
+            phone: The number.
+            code_type: What the code is for, by the platform's own numbers.
+        """
+        random, ts_ms = auth.random_text(), int(self._clock() * 1000)
+        signature = auth.sms_signature(phone, code_type, random, ts_ms, secret=self._user_domain_secret)
+        values = {
+            "country_code": country_code.removeprefix("+"),
+            "phone": phone,
+            "code_type": code_type,
+            "random": random,
+            "ts_ms": ts_ms,
+            "user_domain": self._user_domain,
+            "signature": signature,
+        }
+        doing, secrets = "asking for a code by SMS", (signature, self._user_domain_secret.reveal())
+        await self._exchange.call(self._endpoints["sendPhoneSmsCode"], values, doing=doing, secrets=secrets)
 
     def _signed(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
         """Add the signature over `values`, where a recipe is set."""

@@ -1,24 +1,23 @@
-"""Where the Developer Center is and how each call is spelled: data, so that a setting can correct it.
+"""Where the Developer Center is and how each call is spelled: data from `openapi.yaml`, which a setting can correct.
 
 Sources: the vendor's API list and SDKs (documented), code that others wrote against the live service (third-party),
-deduction from those (inferred). An endpoint's `evidence` is that of its weakest part, and `note` says which part.
+deduction from those (inferred). An endpoint's `evidence` is that of the weakest part of its request, and `note` says
+what is not documented of it.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, TypeAlias, cast, get_args
+from typing import cast, get_args
 
 import httpx
 
+from ble_ota.cloud.contract import LEVELS, Call, Evidence, Parameters, calls
 from ble_ota.errors import SettingsError
-
-Evidence: TypeAlias = Literal["documented", "third-party", "inferred"]
-Parameters: TypeAlias = Literal["query", "json", "form"]
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 PATH = re.compile(r"/[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")  # no query, no "//", nothing that could change the host
@@ -41,11 +40,20 @@ class Endpoint:
     """Our word to the wire's word; a wire's word of "" is not sent."""
     repeatable: bool = False
     """True where sending it twice does no more than sending it once."""
+    lists: bool = False
+    """True where the call is about many devices: it takes a list."""
+    wrapped_in: str = ""
+    """The name under which that list stands; "" where the list is the body itself."""
 
     def spell(self, values: Mapping[str, object]) -> dict[str, object]:
-        """Give `values` (by our words) the wire's names; leave out what is None."""
+        """Give `values` (by our words) the wire's names; leave out what is None, and what has no name."""
         named = ((self.fields[word], value) for word, value in values.items() if value is not None)
         return {name: value for name, value in named if name}
+
+    def spell_all(self, records: Sequence[Mapping[str, object]]) -> list[dict[str, object]] | dict[str, object]:
+        """Spell one record for each device, in the list or object that the call takes."""
+        spelled = [self.spell(record) for record in records]
+        return {self.wrapped_in: spelled} if self.wrapped_in else spelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,67 +73,28 @@ REGIONS: Mapping[str, Region] = MappingProxyType(
     }
 )
 
-_LOGIN = {"pwd": "pwd", "random": "random", "signature": "signature", "user_domain": "userDomain"}
-_DEVICE = {"product_key": "productKey", "device_key": "deviceKey", "signature": "signature"}
-_BODY = "path and method are documented; that the parameters are a JSON body, and how `signature` is made, are not"
 
-_ALL = (
-    Endpoint(
-        *("emailPwdLogin", "POST", "/v2/enduser/enduserapi/emailPwdLogin", "query", "documented"),
-        note="third parties send the same names as a form",
-        fields={"email": "email", **_LOGIN},
-    ),
-    Endpoint(
-        *("phonePwdLogin", "POST", "/v2/enduser/enduserapi/phonePwdLogin", "query", "documented"),
-        fields={"country_code": "internationalCode", "phone": "phone", **_LOGIN},
-    ),
-    Endpoint(
-        *("refreshToken", "PUT", "/v2/enduser/enduserapi/refreshToken", "query", "documented"),
-        fields={"refresh_token": "refreshToken"},
-    ),
-    Endpoint(*("userLogout", "DELETE", "/v2/enduser/enduserapi/userLogout", "query", "documented")),
-    Endpoint(*("userInfo", "GET", "/v2/enduser/enduserapi/userInfo", "query", "documented"), repeatable=True),
-    Endpoint(
-        *("userDeviceList", "GET", "/v2/binding/enduserapi/userDeviceList", "query", "documented"),
-        fields={"page": "page", "page_size": "pageSize"},
-        repeatable=True,
-    ),
-    Endpoint(
-        *("deviceInfo", "GET", "/v2/binding/enduserapi/deviceInfo", "query", "documented"),
-        fields={"product_key": "pk", "device_key": "dk"},
-        repeatable=True,
-    ),
-    Endpoint(
-        *("getDeviceBusinessAttributes", "GET", "/v2/binding/enduserapi/getDeviceBusinessAttributes", "query"),
-        evidence="third-party",
-        note="the call is documented; what `mcuVersion` holds is read from a demo",
-        fields={"product_key": "pk", "device_key": "dk"},
-        repeatable=True,
-    ),
-    Endpoint(
-        *("getFetchPlan", "POST", "/v2/binding/enduserapi/getFetchPlan", "json", "inferred", _BODY),
-        fields={
-            **_DEVICE,
-            "sign_type": "signType",
-            "module_version": "moduleVersion",
-            "mcu_versions": "mcuVersions",
-            "battery_percent": "batteryLevelLimit",
-            "rssi_dbm": "minSignalIntensity",
-            "free_kb": "useSpace",
-        },
-        repeatable=True,  # a query, whatever its method
-    ),
-    Endpoint(
-        *("reportUpgradeStatus", "POST", "/v2/binding/enduserapi/reportUpgradeStatus", "json", "inferred", _BODY),
-        fields={**_DEVICE, "component_no": "componentNo", "status": "reportStatus"},
-    ),
-)
+def endpoint_of(call: Call) -> Endpoint:
+    """Make of an operation of the contract what is sent, with what it rests on in a word and a sentence."""
+    weak = [point for point in call.points if point.level != "documented"]
+    weakest = max((LEVELS.index(point.level) for point in weak), default=0)
+    return Endpoint(
+        *(call.name, call.method, call.path, call.parameters, LEVELS[weakest]),
+        note="; ".join(dict.fromkeys(point.why for point in weak)),
+        fields=MappingProxyType(call.words),
+        repeatable=call.repeatable,
+        lists=call.lists,
+        wrapped_in=call.wrapped_in,
+    )
 
-ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType({endpoint.name: endpoint for endpoint in _ALL})
+
+ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType({call.name: endpoint_of(call) for call in calls()})
 
 
 def override(table: Mapping[str, Endpoint], changes: Mapping[str, Mapping[str, object]]) -> Mapping[str, Endpoint]:
     """Correct some endpoints: `{"getFetchPlan": {"path": …, "method": …, "parameters": …, "fields": {…}}}`.
+
+    A call about many devices also has `wrapped_in`, and needs it where its list is not to be a JSON body.
 
     Raises:
         SettingsError: No such endpoint or word, or a value that cannot be one.
@@ -137,6 +106,9 @@ def override(table: Mapping[str, Endpoint], changes: Mapping[str, Mapping[str, o
             raise SettingsError(msg)
         for key, value in change.items():
             changed[name] = _changed(changed[name], key, value)
+        if changed[name].lists and changed[name].parameters != "json" and not changed[name].wrapped_in:
+            msg = f"endpoint `{name}`: a list in the {changed[name].parameters} needs a name, in `wrapped_in`"
+            raise SettingsError(msg)
     return MappingProxyType(changed)
 
 
@@ -148,6 +120,8 @@ def _changed(endpoint: Endpoint, key: str, value: object) -> Endpoint:
             return replace(endpoint, path=value)
         case "parameters", str() if value in get_args(Parameters):
             return replace(endpoint, parameters=cast("Parameters", value))
+        case "wrapped_in", str() if endpoint.lists and FIELD.fullmatch(value):
+            return replace(endpoint, wrapped_in=value)
         case "fields", Mapping():
             words = cast("Mapping[object, object]", value)
             if all(our in endpoint.fields and isinstance(w, str) and FIELD.fullmatch(w) for our, w in words.items()):

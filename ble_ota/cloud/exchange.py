@@ -17,13 +17,17 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from json import dumps
+from typing import TypeAlias
 
 import httpx
 
-from ble_ota.cloud.answers import BODY_MAX_BYTES, Answer, unwrap
+from ble_ota.cloud.answers import BODY_MAX_BYTES, TOO_MANY_REQUESTS, Answer, unwrap
 from ble_ota.cloud.endpoints import Endpoint, base_url, is_loopback
+from ble_ota.cloud.pace import Pace
 from ble_ota.errors import CloudAnswerError, CloudUnreachableError
 from ble_ota.model import Secret
+
+Values: TypeAlias = Mapping[str, object] | Sequence[Mapping[str, object]]
 
 PAUSES_S = (0.5, 1.0)  # before the second and the third try of a call that is safe to repeat
 RETRY_AFTER_MAX_S = 10.0  # a person is waiting; a server that wants longer gets no further try
@@ -54,8 +58,9 @@ class Exchange:
         transport: httpx.AsyncBaseTransport | None,
         timeout_s: float,
         clock: Callable[[], float],
+        pace: Pace,
     ) -> None:
-        """Make the client; `timeout_s` bounds each try as a whole.
+        """Make the client; `timeout_s` bounds each try as a whole, `pace` how many there are.
 
         Raises:
             SettingsError: `base` is no place for a session.
@@ -64,6 +69,7 @@ class Exchange:
         self.host = httpx.URL(self.base).netloc.decode()
         self._timeout_s = timeout_s
         self._clock = clock
+        self._pace = pace
         self._http = httpx.AsyncClient(
             transport=transport,
             timeout=timeout_s,
@@ -74,6 +80,11 @@ class Exchange:
         for name in _LOUD:
             logging.getLogger(name).addFilter(_DEAF)
 
+    @property
+    def calls_at_once(self) -> int:
+        """How many calls may be under way at a time."""
+        return self._pace.at_once
+
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
@@ -81,7 +92,7 @@ class Exchange:
     async def call(
         self,
         endpoint: Endpoint,
-        values: Mapping[str, object],
+        values: Values,
         *,
         doing: str,
         token: Secret | None = None,
@@ -91,7 +102,7 @@ class Exchange:
 
         Args:
             endpoint: Which call.
-            values: Its parameters by our words; None is left out.
+            values: Its parameters by our words, several of them for a call that takes a list; None is left out.
             doing: What it is for; begins the sentence of every error.
             token: Sent verbatim as `Authorization`.
             secrets: What must not be shown if the server says it back.
@@ -119,16 +130,22 @@ class Exchange:
         asked_s = _seconds(answer.retry_after, self._clock())
         if asked_s is None:
             return pause_s
+        if answer.status == TOO_MANY_REQUESTS:
+            self._pace.rest(min(asked_s, RETRY_AFTER_MAX_S))  # it means all of us
         return asked_s if asked_s <= RETRY_AFTER_MAX_S else None
 
-    async def _once(self, endpoint: Endpoint, values: Mapping[str, object], doing: str, token: Secret | None) -> Answer:
+    async def _once(self, endpoint: Endpoint, values: Values, doing: str, token: Secret | None) -> Answer:
         """Send one request and read its answer up to the cap.
 
         Ours are raised outside of `except`: httpx's errors hold the request, and so its URL and headers.
         """
         try:
             with _silence():
-                async with asyncio.timeout(self._timeout_s), self._sent(endpoint, values, token) as response:
+                async with (
+                    self._pace.turn(),
+                    asyncio.timeout(self._timeout_s),
+                    self._sent(endpoint, values, token) as response,
+                ):
                     body = await _body(response, doing)
         except TimeoutError:
             why = f"nothing came within {self._timeout_s:g} s"
@@ -143,10 +160,11 @@ class Exchange:
 
     @asynccontextmanager
     async def _sent(
-        self, endpoint: Endpoint, values: Mapping[str, object], token: Secret | None
+        self, endpoint: Endpoint, values: Values, token: Secret | None
     ) -> AsyncGenerator[httpx.Response, None]:
-        spelled = endpoint.spell(values)
-        flat = {name: value if isinstance(value, str) else dumps(value) for name, value in spelled.items()}
+        spelled = endpoint.spell(values) if isinstance(values, Mapping) else endpoint.spell_all(values)
+        named = spelled if isinstance(spelled, dict) else {}  # a bare list is a JSON body and nothing else
+        flat = {name: value if isinstance(value, str) else dumps(value) for name, value in named.items()}
         request = self._http.build_request(
             endpoint.method,
             self.base + endpoint.path,

@@ -60,7 +60,7 @@ def read_plan(data: object, *, product_key: str, device_key: str, doing: str) ->
         product_key=_stated(product_key, plan.product_key, plan.info.product_key),
         device_key=_stated(device_key, plan.device_key, plan.info.device_key),
         components=tuple(sorted((_component(c) for c in components), key=lambda c: c.sort)),
-        conditions=_conditions(plan, components),
+        conditions=conditions(plan, components),
         ends_at_s=_ends_at_s(plan.ends_at_ms or plan.info.ends_at_ms),
     )
 
@@ -75,7 +75,7 @@ def _ends_at_s(ends_at_ms: int) -> float | None:
     return max(ends_at_ms / 1000, 0.0) if ends_at_ms and ends_at_ms / 1000 <= LAST_S else None
 
 
-def _conditions(plan: WirePlan, components: Iterable[WireComponent]) -> Conditions:
+def conditions(plan: WirePlan, components: Iterable[WireComponent]) -> Conditions:
     """The strictest of all that are stated; 0 states nothing."""
     whole, parts = (plan, plan.info), tuple(components)
     return Conditions(

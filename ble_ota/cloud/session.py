@@ -2,26 +2,99 @@
 
 ::
 
-    call ──► less than a minute left? ──► refresh ─┐
-      │                                            ▼
-      └────────────────────────────────────────► send ──► 5032? ──► refresh ──► send once more
+    call ──► less than a minute left? ──► renew ─┐
+      │                                          ▼
+      └──────────────────────────────────────► send ──► 5032? ──► renew ──► send once more
 
-A refresh that another call has just made is used, not made again. A login is never tried twice: accounts lock.
+    renew ──► another call has? ──► lock the store ──► another process has? ──► refresh ──► keep
+                     │                                         │
+                     └─────────────── use its pair ◄───────────┘
+
+A pair of another process that is refused too is renewed in its turn, once. A session that is kept no more was ended
+by somebody, and is never brought back. A login is never tried twice: accounts lock.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Protocol, TypeVar
 
 from ble_ota.cloud import codes, wire
 from ble_ota.cloud.account import Tokens
 from ble_ota.cloud.endpoints import Endpoint
-from ble_ota.cloud.exchange import Exchange
-from ble_ota.errors import ApiError, TokenRejectedError
+from ble_ota.cloud.exchange import Exchange, Values
+from ble_ota.errors import ApiError, StorageError, TokenRejectedError
 from ble_ota.model import Secret
 
 EARLY_S = 60.0  # renew a token that has less than this to live
+RENEWING = "renewing the session"
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class TokenStore(Protocol):
+    """Where the tokens of one session are kept, maybe for several processes.
+
+    `load`, `save` and `drop` may block: they are called in a thread, but for the first `load`.
+    """
+
+    def load(self) -> Tokens | None:
+        """Give what is kept; None: nothing is, or the session was ended. Raises `StorageError`: it cannot be said."""
+        ...
+
+    def save(self, tokens: Tokens) -> None:
+        """Keep `tokens` in place of what was kept. Raises `StorageError`."""
+        ...
+
+    def drop(self) -> None:
+        """Forget the tokens, for everyone. Raises `StorageError`."""
+        ...
+
+    def only_one(self) -> AbstractAsyncContextManager[None]:
+        """Keep all others that renew this session waiting for the block; not reentrant.
+
+        The wait is finite, and who waited in vain goes on: two refreshes are better than none.
+        """
+        ...
+
+
+class MemoryTokens:
+    """A `TokenStore` that forgets with the process."""
+
+    def __init__(self, tokens: Tokens | None = None) -> None:
+        self._tokens = tokens
+        self._one = asyncio.Lock()
+
+    def load(self) -> Tokens | None:
+        """See `TokenStore`."""
+        return self._tokens
+
+    def save(self, tokens: Tokens) -> None:
+        """See `TokenStore`."""
+        self._tokens = tokens
+
+    def drop(self) -> None:
+        """See `TokenStore`."""
+        self._tokens = None
+
+    @asynccontextmanager
+    async def only_one(self) -> AsyncGenerator[None, None]:
+        """See `TokenStore`; every wait is as finite as the call before it."""
+        async with self._one:
+            yield
+
+
+class _EndedError(TokenRejectedError):
+    """Somebody has logged out; the Developer Center was not asked."""
+
+    def __init__(self) -> None:
+        super().__init__(codes.TOKEN_EXPIRED, "", doing=RENEWING)
+        self.args = (f"{RENEWING}: it was ended meanwhile, or another account has logged in",)
 
 
 class Session:
@@ -32,17 +105,18 @@ class Session:
         exchange: Exchange,
         *,
         endpoints: Mapping[str, Endpoint],
-        tokens: Tokens | None,
-        on_tokens: Callable[[Tokens], None] | None,
+        store: TokenStore,
         clock: Callable[[], float],
     ) -> None:
-        """Start with `tokens` of an earlier login, or with none; `on_tokens` hears of each new pair."""
-        self.tokens = tokens
+        """Start with what `store` keeps. Raises `StorageError`."""
+        self.tokens = store.load()
+        self._store = store
         self._exchange = exchange
         self._endpoints = endpoints
-        self._on_tokens = on_tokens
         self._clock = clock
         self._one_refresh = asyncio.Lock()
+        self._fresh: Tokens | None = None  # the last pair that the Developer Center gave to us, not to another process
+        self._unkept = False  # the store did not take that pair: what it has is older
         self._clock_wrong = False  # brand-new tokens look expired by our clock: only 5032 tells then
 
     async def log_in(self, name: str, values: Mapping[str, object], *, secrets: tuple[str, ...]) -> Tokens:
@@ -52,15 +126,28 @@ class Session:
             LoginRefusedError: Wrong name or password.
             AccountLockedError: Too many wrong ones.
             CloudError: Anything else.
+            StorageError: It cannot be kept, and lasts no longer than its access token.
         """
         doing = "logging in"
         data = await self._exchange.call(self._endpoints[name], values, doing=doing, secrets=secrets)
-        return self._keep(data, doing)
+        async with self._one_refresh, self._store.only_one():  # not between another's refresh and its save
+            tokens = self._took(data, doing)
+            self._unkept = True
+            await off_loop(partial(self._store.save, tokens))
+            self._unkept = False
+        return tokens
 
     async def log_out(self) -> None:
-        """End the session here and, where it still knows it, on the server."""
-        async with self._one_refresh:
-            tokens, self.tokens = self.tokens, None
+        """End the session here, for all who share it and, where it still knows it, on the server.
+
+        Raises:
+            StorageError: It is kept as it was.
+            CloudError: It is forgotten, but the server was not told.
+        """
+        async with self._one_refresh, self._store.only_one():
+            tokens = await off_loop(self._kept) or self.tokens
+            await off_loop(self._store.drop)
+            self.tokens = None
         if tokens is None:
             return
         try:
@@ -68,57 +155,115 @@ class Session:
         except TokenRejectedError:
             return  # over already
 
-    async def call(self, name: str, values: Mapping[str, object], *, doing: str) -> object:
+    async def call(self, name: str, values: Values, *, doing: str) -> object:
         """Call the endpoint `name` and give the envelope's data.
 
         Raises:
             TokenRejectedError: No session, or one that cannot be renewed.
             CloudError: Anything else.
         """
+        send = partial(self._send, name, values, doing)
         tokens = self.tokens
         if tokens and self._ends_soon(tokens) and not self._clock_wrong:
             tokens = await self._renewed(tokens)
         try:
-            return await self._send(name, values, doing, tokens)
+            return await send(tokens)
         except TokenRejectedError as error:
             if error.code != codes.TOKEN_EXPIRED or tokens is None:
                 raise
-        return await self._send(name, values, doing, await self._renewed(tokens))
+        tokens = await self._renewed(tokens)
+        try:
+            return await send(tokens)
+        except TokenRejectedError as error:
+            if error.code != codes.TOKEN_EXPIRED or tokens is self._fresh:
+                raise
+        return await send(await self._renewed(tokens))
 
-    async def _send(self, name: str, values: Mapping[str, object], doing: str, tokens: Tokens | None) -> object:
+    async def _send(self, name: str, values: Values, doing: str, tokens: Tokens | None) -> object:
         token = tokens.access if tokens else None
         secrets = (tokens.access.reveal(), tokens.refresh.reveal()) if tokens else ()
         return await self._exchange.call(self._endpoints[name], values, doing=doing, token=token, secrets=secrets)
 
     async def _renewed(self, used: Tokens) -> Tokens:
-        """The tokens after `used`: those another call has fetched meanwhile, or new ones."""
+        """The tokens after `used`: those another call or process has fetched meanwhile, or new ones."""
         async with self._one_refresh:
             if self.tokens is None:
-                return used  # logged out meanwhile: let the server say so
-            return await self._refresh(used) if self.tokens.access == used.access else self.tokens
+                raise _EndedError
+            if self.tokens.access != used.access:
+                return self.tokens
+            async with self._store.only_one():
+                kept = await off_loop(self._kept)
+                if kept is None:
+                    self.tokens = None
+                    raise _EndedError
+                if kept.access != used.access and (self._clock_wrong or not self._ends_soon(kept)):
+                    self.tokens = kept
+                else:
+                    self.tokens = await self._refreshed(kept)
+                return self.tokens
 
-    async def _refresh(self, used: Tokens) -> Tokens:
-        doing = "renewing the session"
+    async def _refreshed(self, used: Tokens) -> Tokens:
+        """New tokens for `used`; those that are kept, where somebody who did not wait for the lock was quicker."""
         refresh: Secret = used.refresh
         values = {"refresh_token": refresh.reveal()}
         secrets = (refresh.reveal(), used.access.reveal())
         try:
-            data = await self._exchange.call(self._endpoints["refreshToken"], values, doing=doing, secrets=secrets)
+            data = await self._exchange.call(self._endpoints["refreshToken"], values, doing=RENEWING, secrets=secrets)
         except ApiError as error:
-            if isinstance(error, TokenRejectedError) or error.code == codes.SERVICE_EXCEPTION:
+            if error.code == codes.SERVICE_EXCEPTION:
                 raise
             rejected = error
         else:
-            return self._keep(data, doing)
-        raise TokenRejectedError(rejected.code, "the session cannot be renewed", doing=doing)
+            tokens = self._took(data, RENEWING)
+            if await off_loop(partial(self._keep, tokens)):
+                return tokens
+            self.tokens = None
+            raise _EndedError
+        kept = await off_loop(self._kept)
+        if kept is not None and kept.access != used.access:
+            return kept
+        raise TokenRejectedError(rejected.code, "the session cannot be renewed", doing=RENEWING)
 
-    def _keep(self, data: object, doing: str) -> Tokens:
-        tokens = wire.read(wire.WireTokens, data, doing=doing).tokens()
-        self.tokens = tokens
+    def _took(self, data: object, doing: str) -> Tokens:
+        """Go on with what the Developer Center has just given."""
+        self.tokens = self._fresh = tokens = wire.read(wire.WireTokens, data, doing=doing).tokens()
         self._clock_wrong = self._ends_soon(tokens)
-        if self._on_tokens:
-            self._on_tokens(tokens)
         return tokens
+
+    def _kept(self) -> Tokens | None:
+        """What all who share the session go by; what we have, where that is newer or the store cannot say. Blocks."""
+        try:
+            kept = self._store.load()
+        except StorageError as error:
+            log.warning("what is kept of the session cannot be seen: %s", error)
+            return self.tokens
+        return self.tokens if kept and self._unkept else kept
+
+    def _keep(self, tokens: Tokens) -> bool:
+        """Keep `tokens` unless the session was ended meanwhile; tell whether it goes on. Blocks.
+
+        A store that refuses ends nothing: there may be a device half-way through an update.
+        """
+        self._unkept = True
+        try:
+            if self._store.load() is None:
+                return False
+            self._store.save(tokens)
+        except StorageError as error:
+            log.warning("the renewed session is not kept: %s", error)
+        else:
+            self._unkept = False
+        return True
 
     def _ends_soon(self, tokens: Tokens) -> bool:
         return tokens.access_expires_s - self._clock() < EARLY_S
+
+
+async def off_loop(work: Callable[[], T]) -> T:
+    """Do `work`, which may block, in a thread; a cancellation waits for it: nothing is left half kept."""
+    done = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        await asyncio.wait([done])
+        raise

@@ -121,6 +121,7 @@ class WireDevice(Wire):
     network_type: str | None = Field(default=None, validation_alias="networkType")  # "5" is Bluetooth
     capabilities: Number | None = Field(default=None, validation_alias="capabilitiesBitmask")
     online: Number | None = Field(default=None, validation_alias="onlineStatus")
+    plan_id: Name = Field(default="", validation_alias="planId")
 
     @property
     def ble_only(self) -> bool | None:
@@ -141,7 +142,14 @@ class WireDevice(Wire):
         kind, secret = next(((kind, Secret(text)) for kind, text in ways if text), ("", None))
         online = None if self.online is None else self.online == 1
         return CloudDevice(
-            self.product_key, self.device_key, one_line(self.name), secret, kind, ble_only=self.ble_only, online=online
+            self.product_key,
+            self.device_key,
+            one_line(self.name),
+            secret,
+            kind,
+            ble_only=self.ble_only,
+            online=online,
+            plan_id="" if self.plan_id == "0" else self.plan_id,  # a Java long that was never set
         )
 
 

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, Self
 
 DEVICES_MAX = 99
+ONLINE_MAX = 10_000
+ONLINE_PRODUCT = "p22cLd"
 
 
 class WorldError(ValueError):
@@ -43,6 +45,19 @@ class WorldDevice:
     def name(self) -> str:
         """What it advertises: the last four of its key, as documented."""
         return f"QUEC_BLE_{self.device_key[-4:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorldOnline:
+    """A device that is online by itself (MQTT): the Developer Center alone speaks to it."""
+
+    device_key: str  # 12 hexadecimal digits, upper case; the last four are never a Bluetooth device's
+    auth_key: str  # base64 of the 16 bytes that device and account share
+
+    @property
+    def name(self) -> str:
+        """What the device list calls it."""
+        return f"QUEC_MQTT_{self.device_key[-4:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +103,8 @@ class World:
     devices: tuple[WorldDevice, ...]
     components: tuple[WorldComponent, ...]
     user: WorldUser = field(default_factory=WorldUser)
+    online: tuple[WorldOnline, ...] = ()
+    online_product: str = ONLINE_PRODUCT
 
     @classmethod
     def create(
@@ -98,6 +115,7 @@ class World:
         seed: int = 1,
         packages: Mapping[str, tuple[bytes, ...]] | None = None,
         size_bytes: int = 65536,
+        online: int = 0,
     ) -> Self:
         """Make a world in `folder`, or open the one that is there.
 
@@ -107,13 +125,12 @@ class World:
             seed: Chooses keys and firmware bytes; the same seed makes the same world.
             packages: Component number to its files; left out, one component "MAIN" with one file of `size_bytes`.
             size_bytes: See `packages`.
+            online: How many devices that are online by themselves, 0 to 10,000; no other key depends on it.
 
         Raises:
-            WorldError: `devices` is out of its range, or there is a world in `folder` that `open` refuses.
+            WorldError: A number of devices is out of its range, or `open` refuses the world that is in `folder`.
         """
-        if not 1 <= devices <= DEVICES_MAX:
-            msg = f"a world has 1 to {DEVICES_MAX} devices, not {devices}"
-            raise WorldError(msg)
+        _check(devices, online)
         if (folder / "world.json").exists():
             return cls.open(folder)
         chance = random.Random(seed)
@@ -124,6 +141,7 @@ class World:
             "p11vWQ",
             tuple(_device(n, chance) for n in range(1, devices + 1)),
             tuple(_component(folder, at, no, files) for at, (no, files) in enumerate(packages.items())),
+            online=_online(online, seed),
         )
         world.save()
         return world
@@ -150,8 +168,15 @@ class World:
             components = (
                 WorldComponent(**(c | {"files": tuple(WorldFile(**f) for f in c["files"])})) for c in raw["components"]
             )
-            devices = (WorldDevice(**d) for d in raw["devices"])
-            return cls(folder, raw["product_key"], tuple(devices), tuple(components), WorldUser(**raw["user"]))
+            return cls(
+                folder,
+                raw["product_key"],
+                tuple(WorldDevice(**d) for d in raw["devices"]),
+                tuple(components),
+                WorldUser(**raw["user"]),
+                tuple(WorldOnline(**d) for d in raw.get("online", ())),  # a world may be older than these two
+                raw.get("online_product", ONLINE_PRODUCT),
+            )
         except (KeyError, TypeError) as error:
             msg = f"the virtual world in {folder} is damaged: {error}"
             raise WorldError(msg) from error
@@ -178,6 +203,21 @@ class World:
         path = self.folder / "devices" / device.device_key
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _check(devices: int, online: int) -> None:
+    if not 1 <= devices <= DEVICES_MAX:
+        msg = f"a world has 1 to {DEVICES_MAX} devices, not {devices}"
+        raise WorldError(msg)
+    if not 0 <= online <= ONLINE_MAX:
+        msg = f"a world has 0 to {ONLINE_MAX} devices online, not {online}"
+        raise WorldError(msg)
+
+
+def _online(count: int, seed: int) -> tuple[WorldOnline, ...]:
+    chance = random.Random(f"{seed} online")  # of its own: keys and firmware are the same with and without them
+    codes = (base64.b64encode(chance.randbytes(16)).decode() for _ in range(count))
+    return tuple(WorldOnline(f"D0E0C0DE{0x1001 + n:04X}", code) for n, code in enumerate(codes))
 
 
 def _device(number: int, chance: random.Random) -> WorldDevice:

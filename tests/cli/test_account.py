@@ -93,3 +93,29 @@ async def test_a_missing_user_domain_is_a_matter_of_settings(desk: Desk) -> None
     desk.unset("user_domain_secret")
     with pytest.raises(SettingsError, match="user domain"):
         await login(JSON, JSON.settings())
+
+
+@pytest.fixture
+def profiles(desk: Desk, tmp_path: Path) -> tuple[Common, Common]:
+    """Two profiles of one cloud: the same person by e-mail and by phone."""
+    user, file = desk.world.user, tmp_path / "config.toml"
+    desk.unset("email")
+    file.write_text(f'[profiles.post]\nemail = "{user.email}"\n[profiles.bell]\nphone = "{user.phone}"\n')
+    post, bell = (Common("login", json=True, no_input=True, config=file, profile=name) for name in ("post", "bell"))
+    return post, bell
+
+
+async def test_each_profile_has_its_session(desk: Desk, profiles: tuple[Common, Common]) -> None:
+    for profile in profiles * 2:
+        assert await whoami(profile, profile.settings()) == 0
+    assert [r["by"] for r in desk.records("login")] == ["email", "phone"]
+
+
+async def test_a_logout_ends_the_session_of_its_profile(desk: Desk, profiles: tuple[Common, Common]) -> None:
+    post, bell = profiles
+    for profile in profiles:
+        await login(profile, profile.settings())
+    assert await logout(post, post.settings()) == 0
+    assert await logout(post, post.settings()) == 10
+    assert await logout(bell, bell.settings()) == 0
+    assert [r["session"] for r in desk.records("logout")] == [r["session"] for r in desk.records("login")]

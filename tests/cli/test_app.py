@@ -14,7 +14,8 @@ from ble_ota.virtual.peripherals.quecthing import Habits
 from tests.cli.desk import Desk, started, told
 
 COMMANDS = ["demo", "scan", "login", "logout", "whoami", "plan", "update", "flash"]
-COMMANDS += ["resume", "inspect", "doctor", "virtual", "history", "reports"]
+GROUPS = ["virtual", "history", "reports", "mqtt", "auto"]
+COMMANDS += ["resume", "inspect", "doctor", *GROUPS]
 COMMON = ["--json", "--config", "--profile", "--verbose", "--quiet", "--log-file", "--no-input"]
 HEAVY = ["bleak", "bumble", "httpx", "sqlalchemy", "cryptography", "pydantic_settings", "keyring"]
 
@@ -30,13 +31,13 @@ def test_every_command_is_in_the_help(command: str) -> None:
     assert f"\n  {command} " in help_of()
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("virtual", "history", "reports")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in GROUPS])
 def test_every_command_takes_the_common_options(command: str) -> None:
     said = help_of(command)
     assert [option for option in COMMON if option not in said] == []
 
 
-@pytest.mark.parametrize("arguments", ["--help", "--version", "update --help", "virtual cloud --help"])
+@pytest.mark.parametrize("arguments", ["--help", "--version", "update --help", "virtual cloud --help", "mqtt --help"])
 async def test_nothing_heavy_is_imported_to_say_little(arguments: str) -> None:
     program = (
         "import sys\nsys.argv = ['ble-ota', *sys.argv[1:]]\nfrom ble_ota.cli import main\n"

@@ -6,16 +6,18 @@ import pytest
 from pydantic import SecretStr
 
 from ble_ota.cli.common import Common
-from ble_ota.cli.session import cloud_of, device_name, drop_tokens, keep_tokens, known, secret, session_of
+from ble_ota.cli.session import cloud_of, device_name, known, login_of, secret, session_of
+from ble_ota.cli.tokens import tokens_of
 from ble_ota.cloud import Tokens
-from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError
+from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError, TokenRejectedError
 from ble_ota.link import Advert
 from ble_ota.model import Secret
 from ble_ota.protocols import Sighting, drivers
 from ble_ota.protocols.quecthing import Options
 from ble_ota.target import Target
 from ble_ota.vault import MemoryVault
-from tests.cli.desk import Desk
+from ble_ota.virtual.developer_center import Faults
+from tests.cli.desk import Desk, person
 
 COMMON = Common("plan", no_input=True)
 DRIVER = drivers(quecthing_options=Options())["quecthing"]
@@ -30,39 +32,61 @@ def tokens(*, lives_s: float) -> Tokens:
     return Tokens(Secret("Bearer a"), time.time() + lives_s, Secret("Bearer r"), time.time() + lives_s)
 
 
-async def test_tokens_come_back_from_the_vault(desk: Desk) -> None:
+async def test_the_kept_session_is_gone_on_with(desk: Desk) -> None:
     vault, settings, kept = MemoryVault(), COMMON.settings(), tokens(lives_s=1000)
-    keep_tokens(vault, settings, kept)
-    async with cloud_of(settings, vault) as center:
+    tokens_of(COMMON, settings, vault).save(kept)
+    async with cloud_of(COMMON, settings, vault) as center:
         assert center.tokens == kept
 
 
-async def test_dropped_tokens_do_not_come_back(desk: Desk) -> None:
+async def test_a_session_that_is_kept_needs_no_login(desk: Desk) -> None:
     vault, settings = MemoryVault(), COMMON.settings()
-    keep_tokens(vault, settings, tokens(lives_s=1000))
-    drop_tokens(vault, settings)
-    async with cloud_of(settings, vault) as center:
-        assert center.tokens is None
+    for _ in range(2):
+        async with session_of(COMMON, settings, vault) as center:
+            await center.who_am_i()
+    assert len(desk.records("login")) == 1
 
 
-async def test_tokens_of_another_account_are_not_taken(desk: Desk) -> None:
+async def test_a_login_replaces_the_session_that_is_kept(desk: Desk) -> None:
+    vault, settings = MemoryVault(), COMMON.settings()
+    for _ in range(2):
+        async with login_of(COMMON, settings, vault) as center:
+            assert tokens_of(COMMON, settings, vault).load() == center.tokens
+    assert len(desk.records("login")) == 2
+
+
+async def test_profiles_without_an_account_keep_a_session_each(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.unset("email")
     vault = MemoryVault()
-    keep_tokens(vault, COMMON.settings(), tokens(lives_s=1000))
-    async with cloud_of(COMMON.settings(email="other@example.com"), vault) as center:
-        assert center.tokens is None
+    for profile, name in (("home", desk.world.user.email), ("work", desk.world.user.phone)):
+        person(monkeypatch, f"{name}\n")
+        async with login_of(Common("login", profile=profile), COMMON.settings(), vault):
+            pass
+    for profile, name in (("home", desk.world.user.email), ("work", desk.world.user.phone)):
+        store = tokens_of(Common("whoami", profile=profile), COMMON.settings(), vault)
+        assert store.load() is not None
+        assert store.account == name
 
 
-@pytest.mark.parametrize("kept", ["no json", "[]", "{}", '{"access": 1}'])
-async def test_tokens_that_cannot_be_read_are_none(desk: Desk, kept: str) -> None:
-    vault, settings = MemoryVault(), COMMON.settings()
-    vault.put(f"session {desk.url} demo@example.com", Secret(kept))
-    async with cloud_of(settings, vault) as center:
-        assert center.tokens is None
+async def test_who_is_typed_at_the_prompt_takes_the_sessions_place_from_another(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.unset("email")
+    common, vault, settings = Common("login"), MemoryVault(), COMMON.settings()
+    person(monkeypatch, f"{desk.world.user.email}\n")
+    async with login_of(common, settings, vault) as first:
+        person(monkeypatch, f"{desk.world.user.phone}\n")
+        async with login_of(common, settings, vault) as second:
+            pass
+        desk.center.faults = Faults(code=5032, times=1)
+        with pytest.raises(TokenRejectedError, match="another account has logged in"):
+            await first.who_am_i()
+    assert tokens_of(common, settings, vault).load() == second.tokens
 
 
 async def test_a_session_that_is_over_is_replaced_by_a_login(desk: Desk) -> None:
     vault, settings = MemoryVault(), COMMON.settings()
-    keep_tokens(vault, settings, tokens(lives_s=-1))
+    tokens_of(COMMON, settings, vault).save(tokens(lives_s=-1))
     async with session_of(COMMON, settings, vault) as center:
         await center.who_am_i()
     assert len(desk.records("login")) == 1

@@ -50,6 +50,35 @@ async def test_the_cloud_for_people_is_one_line(world: World, capsys: pytest.Cap
         assert ready.startswith("Developer Center at http://127.0.0.1:")
 
 
+async def test_a_new_world_has_devices_online_and_the_first_ten_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for count, shown in ((None, 3), (12, 10), (0, 0)):
+        async with running(cloud(JSON, isolated(), tmp_path / f"{count}", 0, count), capsys) as ready:
+            assert len(ready["online"]) == shown
+            made = World.open(tmp_path / f"{count}")
+            assert ready["online"] == [f"{made.online_product}/{d.device_key}" for d in made.online[:10]]
+            assert len(made.online) == (3 if count is None else count)
+
+
+async def test_a_world_that_is_there_keeps_its_devices_and_that_is_told(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Common, "tell", lambda _common, text: told.append(text))
+    async with running(cloud(JSON, isolated(), world.folder, 0, 5), capsys) as ready:
+        assert ready["online"] == []
+    assert told == ["warning: this world was made before, with 0 devices online; it keeps them"]
+
+
+@pytest.mark.parametrize("name", ["faults.json", "spelling.json", "online.json"])
+async def test_the_files_of_the_worlds_cloud_are_read(world: World, name: str) -> None:
+    (world.folder / "cloud").mkdir(exist_ok=True)
+    (world.folder / "cloud" / name).write_text('{"no such thing": 1}')
+    with pytest.raises(UsageError, match=name):
+        await cloud(JSON, isolated(), world.folder, 0)
+
+
 async def test_the_built_in_world_lies_in_the_state_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with running(cloud(JSON, isolated(state_dir=tmp_path), None, 0), capsys) as ready:
         assert Path(ready["world"]).parent == tmp_path

@@ -53,6 +53,11 @@ def test_two_random_texts_differ() -> None:
     assert auth.random_text() != auth.random_text()
 
 
+def test_the_wish_for_an_sms_is_signed_as_documented() -> None:
+    made = auth.sms_signature("17132136550", 3, "76a6L647F02CAoN9", 1744773894369, secret=SECRET)
+    assert made == "2deb6518ca0ee701e28a6359a91270c59dbe69456a3336dc5f625bfa32e64df6"
+
+
 def test_the_joined_recipe_hashes_all_fields_and_the_secret_in_order() -> None:
     fields = {"productKey": "17132136550", "deviceKey": 3, "signType": "76a6L647F02CAoN9", "x": "1744773894369"}
     assert auth.joined(fields, SECRET) == "2deb6518ca0ee701e28a6359a91270c59dbe69456a3336dc5f625bfa32e64df6"

@@ -19,6 +19,7 @@ from ble_ota.errors import (
     TrustError,
 )
 from ble_ota.model import Component, ComponentKind, DeviceInfo, FetchPlan, PlannedFile, Secret
+from ble_ota.mqtt import Keys
 from tests.cloud.conftest import (
     ACCESS,
     ACCESS_TWO,
@@ -415,6 +416,42 @@ async def test_nothing_secret_gets_out(
         center.asked[0].query[field] for field in ("pwd", "signature", "random") if "pwd" in center.asked[0].query
     ]
     assert [seed for seed in (*SEEDS, *sealed) if seed in said] == []
+
+
+async def test_a_code_by_sms_is_asked_for_as_documented(center: Center, enter: Open) -> None:
+    center.says("sendPhoneSmsCode", OK)
+    await enter(tokens=None).send_sms_code("+86", "17132136550", code_type=3)
+    asked = center.asked[0]
+    assert (asked.method, asked.path, asked.token) == ("POST", "/v2/sms/enduserapi/v2/sendPhoneSmsCode", None)
+    random, signature = asked.query.pop("random"), asked.query.pop("signature")
+    assert asked.query == {
+        "internationalCode": "86",
+        "phone": "17132136550",
+        "codeType": "3",
+        "ts": "1744780586000",
+        "userDomain": "C.DM.1.1",
+    }
+    assert len(random) == 16
+    secret = Secret(DOMAIN_SECRET)
+    assert signature == auth.sms_signature("17132136550", 3, random, 1744780586000, secret=secret)
+
+
+async def test_a_code_by_sms_is_asked_for_once(center: Center, enter: Open) -> None:
+    center.says("sendPhoneSmsCode", Reply("busy", status=503))
+    with pytest.raises(CloudAnswerError):
+        await enter().send_sms_code("86", "17132136550", code_type=3)
+    assert center.names() == ["sendPhoneSmsCode"]
+
+
+@pytest.mark.parametrize(("said", "plan_id"), [("7", "7"), ("null", ""), ("0", ""), ('"12"', "12")])
+async def test_the_plan_a_device_had_last_is_told(center: Center, enter: Open, said: str, plan_id: str) -> None:
+    center.says("deviceInfo", DEVICE.replace('"onlineStatus": 0', f'"onlineStatus": 0, "planId": {said}'))
+    assert await enter().last_plan_id(Keys("p1", "d1")) == plan_id
+
+
+async def test_a_pace_that_never_moves_is_refused(enter: Open) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        enter(calls_at_once=0)
 
 
 async def test_the_log_says_which_calls_were_made(

@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 import errno
+import json
 import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -15,8 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ble_ota.cloud.endpoints import ENDPOINTS
+from ble_ota.cloud.endpoints import ENDPOINTS, override
 from ble_ota.cloud.exchange import Exchange
+from ble_ota.cloud.pace import Pace
 from ble_ota.errors import ApiError, BleOtaError, CloudAnswerError, CloudUnreachableError, SettingsError
 from ble_ota.model import Secret
 from tests.cloud.conftest import NOW_S, OK, Center, Reply
@@ -30,7 +33,7 @@ BUSY = Reply("busy", status=503, content_type="text/plain")
 
 
 def exchange(transport: httpx.AsyncBaseTransport | None = None, base: str = "https://cloud.example") -> Exchange:
-    return Exchange(base, transport=transport, timeout_s=30, clock=lambda: NOW_S)
+    return Exchange(base, transport=transport, timeout_s=30, clock=lambda: NOW_S, pace=Pace(at_once=4, per_s=1000))
 
 
 class Broken(httpx.AsyncBaseTransport):
@@ -92,6 +95,44 @@ async def test_form_parameters_go_into_a_form(center: Center) -> None:
     await exchange(center.transport).call(form, {"product_key": "p 1", "mcu_versions": [{"a": "b"}]}, doing="")
     assert center.asked[0].headers["content-type"] == "application/x-www-form-urlencoded"
     assert center.asked[0].body == b"productKey=p+1&mcuVersions=%5B%7B%22a%22%3A+%22b%22%7D%5D"
+
+
+async def test_a_call_about_many_devices_sends_a_bare_list(center: Center) -> None:
+    center.says("getBatchUpgradeDetails", OK)
+    records: list[dict[str, object]] = [
+        {"product_key": "p", "device_key": "1"},
+        {"product_key": "p", "device_key": "2", "plan_id": None},
+    ]
+    await exchange(center.transport).call(ENDPOINTS["getBatchUpgradeDetails"], records, doing="asking")
+    assert json.loads(center.asked[0].body) == [
+        {"productKey": "p", "deviceKey": "1"},
+        {"productKey": "p", "deviceKey": "2"},
+    ]
+
+
+@pytest.mark.parametrize("place", ["query", "form"])
+async def test_a_list_in_a_query_or_a_form_is_json_under_its_name(center: Center, place: str) -> None:
+    center.says("getBatchUpgradeDetails", OK)
+    changes = {"getBatchUpgradeDetails": {"parameters": place, "wrapped_in": "arr"}}
+    endpoint = override(ENDPOINTS, changes)["getBatchUpgradeDetails"]
+    await exchange(center.transport).call(endpoint, [{"product_key": "p", "device_key": "ü"}], doing="asking")
+    asked = center.asked[0]
+    sent = asked.query if place == "query" else dict(parse_qsl(asked.body.decode()))
+    assert {name: json.loads(text) for name, text in sent.items()} == {"arr": [{"productKey": "p", "deviceKey": "ü"}]}
+
+
+@pytest.mark.looptime
+async def test_a_server_that_has_had_enough_is_left_alone_by_all(center: Center) -> None:
+    busy = Reply("busy", status=429, content_type="text/plain", headers={"Retry-After": "7"})
+    center.says("deviceInfo", busy, OK)
+    center.says("userInfo", OK)
+    ours = exchange(center.transport)
+    struck = asyncio.ensure_future(ours.call(ENDPOINTS["deviceInfo"], {}, doing="asking"))
+    await center.until_asked(1)
+    await asyncio.sleep(0.1)
+    await ours.call(ENDPOINTS["userInfo"], {}, doing="asking")
+    await struck
+    assert [asked.at_s for asked in center.asked] == [0, 7, 7]
 
 
 async def test_the_path_is_put_after_the_url(center: Center) -> None:

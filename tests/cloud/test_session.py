@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from ble_ota.cloud import Tokens
-from ble_ota.errors import ApiError, CloudAnswerError, CloudUnreachableError, TokenRejectedError
+from ble_ota.cloud.session import MemoryTokens
+from ble_ota.errors import ApiError, CloudAnswerError, CloudUnreachableError, StorageError, TokenRejectedError
 from ble_ota.model import Secret
 from tests.cloud.conftest import (
     ACCESS,
@@ -26,6 +30,42 @@ from tests.cloud.conftest import (
 USER = '{"code": 200, "data": {"uid": "U1", "nikeName": "Ann"}}'
 
 LAST_MINUTE = replace(TOKENS, access_expires_s=NOW_S + 59)
+NEW = Tokens(Secret(ACCESS_TWO), 1744787786, Secret(REFRESH_TWO), 1747372586)
+OTHERS = Tokens(Secret("Bearer others"), NOW_S + 7200, Secret("Bearer others-refresh"), NOW_S + 2_592_000)
+REFUSED = '{"code": 5032, "msg": "refused"}'
+
+
+class Shelf(MemoryTokens):
+    """A store that other processes use as well, and that may refuse."""
+
+    def __init__(self, tokens: Tokens | None = TOKENS) -> None:
+        super().__init__(tokens)
+        self.held = 0
+        self.refuses: set[str] = set()
+        self.threads: set[int] = set()
+
+    def load(self) -> Tokens | None:
+        self._may("load")
+        return super().load()
+
+    def save(self, tokens: Tokens) -> None:
+        self._may("save")
+        super().save(tokens)
+
+    def drop(self) -> None:
+        self._may("drop")
+        super().drop()
+
+    @asynccontextmanager
+    async def only_one(self) -> AsyncGenerator[None, None]:
+        async with super().only_one():
+            self.held += 1
+            yield
+
+    def _may(self, what: str) -> None:
+        self.threads.add(threading.get_ident())
+        if what in self.refuses:
+            raise StorageError(what)
 
 
 async def test_a_call_carries_the_access_token(center: Center, enter: Open) -> None:
@@ -151,21 +191,13 @@ async def test_calls_in_the_last_minute_renew_once(center: Center, enter: Open) 
     assert center.names() == ["refreshToken", *["userInfo"] * 3]
 
 
-async def test_new_tokens_are_told(center: Center, enter: Open) -> None:
-    heard: list[Tokens] = []
-    center.says("userInfo", EXPIRED, USER)
-    center.says("refreshToken", NEW_TOKENS)
-    await enter(on_tokens=heard.append).who_am_i()
-    assert heard == [Tokens(Secret(ACCESS_TWO), 1744787786, Secret(REFRESH_TWO), 1747372586)]
-
-
 async def test_new_tokens_are_kept(center: Center, enter: Open) -> None:
-    heard: list[Tokens] = []
+    store = MemoryTokens(TOKENS)
     center.says("userInfo", EXPIRED, USER)
     center.says("refreshToken", NEW_TOKENS)
-    client = enter(on_tokens=heard.append)
+    client = enter(tokens=store)
     await client.who_am_i()
-    assert client.tokens == heard[0]
+    assert client.tokens == store.load() == NEW
 
 
 async def test_a_refresh_without_tokens_in_it_is_named(center: Center, enter: Open) -> None:
@@ -230,3 +262,250 @@ async def test_a_call_does_not_bring_back_a_session_that_was_logged_out(center: 
     with pytest.raises(TokenRejectedError):
         await call
     assert client.tokens is None
+
+
+# ------------------------------------------------------------------ shared with others
+
+
+async def test_a_pair_that_another_process_has_renewed_is_used(center: Center, enter: Open) -> None:
+    shelf = Shelf(LAST_MINUTE)
+    center.says("userInfo", USER)
+    client = enter(tokens=shelf)
+    MemoryTokens.save(shelf, OTHERS)
+    await client.who_am_i()
+    assert [(a.name, a.token) for a in center.asked] == [("userInfo", "Bearer others")]
+
+
+async def test_a_refused_token_gives_way_to_a_newer_one_that_is_kept(center: Center, enter: Open) -> None:
+    shelf = Shelf()
+    center.says("userInfo", EXPIRED, USER)
+    client = enter(tokens=shelf)
+    MemoryTokens.save(shelf, OTHERS)
+    await client.who_am_i()
+    assert [(a.name, a.token) for a in center.asked] == [("userInfo", ACCESS), ("userInfo", "Bearer others")]
+
+
+async def test_a_newer_pair_that_is_refused_too_is_renewed_once(center: Center, enter: Open) -> None:
+    shelf = Shelf()
+    center.says("userInfo", EXPIRED, EXPIRED, USER)
+    center.says("refreshToken", NEW_TOKENS)
+    client = enter(tokens=shelf)
+    MemoryTokens.save(shelf, OTHERS)
+    await client.who_am_i()
+    assert center.names() == ["userInfo", "userInfo", "refreshToken", "userInfo"]
+    assert center.asked[2].query == {"refreshToken": "Bearer others-refresh"}
+
+
+async def test_it_ends_when_all_pairs_are_refused(center: Center, enter: Open) -> None:
+    shelf = Shelf()
+    center.says("userInfo", EXPIRED)
+    center.says("refreshToken", NEW_TOKENS)
+    client = enter(tokens=shelf)
+    MemoryTokens.save(shelf, OTHERS)
+    with pytest.raises(TokenRejectedError):
+        await client.who_am_i()
+    assert center.names() == ["userInfo", "userInfo", "refreshToken", "userInfo"]
+
+
+async def test_a_kept_pair_in_its_last_minute_is_renewed_and_not_used(center: Center, enter: Open) -> None:
+    shelf = Shelf(LAST_MINUTE)
+    center.says("userInfo", USER)
+    center.says("refreshToken", NEW_TOKENS)
+    client = enter(tokens=shelf)
+    MemoryTokens.save(shelf, replace(OTHERS, access_expires_s=NOW_S + 59))
+    await client.who_am_i()
+    assert center.names() == ["refreshToken", "userInfo"]
+    assert center.asked[0].query == {"refreshToken": "Bearer others-refresh"}
+
+
+async def test_a_kept_pair_is_used_where_the_clock_is_wrong(center: Center, enter: Open) -> None:
+    shelf = Shelf()
+    center.says("userInfo", USER, EXPIRED, USER)
+    center.says("refreshToken", NEW_TOKENS)
+    client = enter(tokens=shelf, clock=lambda: NOW_S + 10**8)
+    await client.who_am_i()
+    MemoryTokens.save(shelf, OTHERS)
+    await client.who_am_i()
+    assert center.names() == ["refreshToken", "userInfo", "userInfo", "userInfo"]
+
+
+async def test_two_clients_of_one_store_renew_once(center: Center, enter: Open) -> None:
+    gate = asyncio.Event()
+    shelf = Shelf(LAST_MINUTE)
+    center.says("userInfo", USER)
+    center.says("refreshToken", Reply(NEW_TOKENS, gate=gate))
+    async with asyncio.TaskGroup() as group:
+        for client in (enter(tokens=shelf), enter(tokens=shelf)):
+            group.create_task(client.who_am_i())
+        await center.until_asked(1)
+        gate.set()
+    assert center.names() == ["refreshToken", "userInfo", "userInfo"]
+
+
+async def test_a_session_that_another_process_ended_is_over(center: Center, enter: Open) -> None:
+    shelf = Shelf(LAST_MINUTE)
+    client = enter(tokens=shelf)
+    MemoryTokens.drop(shelf)
+    with pytest.raises(TokenRejectedError, match="ended meanwhile") as over:
+        await client.who_am_i()
+    assert (center.asked, client.tokens, over.value.code, over.value.reason) == ([], None, 5032, "token_rejected")
+    assert "ble-ota login" in over.value.hint
+
+
+async def test_a_session_that_ends_during_its_refresh_is_not_brought_back(center: Center, enter: Open) -> None:
+    gate, shelf = asyncio.Event(), Shelf(LAST_MINUTE)
+    center.says("refreshToken", Reply(NEW_TOKENS, gate=gate))
+    client = enter(tokens=shelf)
+    call = asyncio.create_task(client.who_am_i())
+    await center.until_asked(1)
+    MemoryTokens.drop(shelf)
+    gate.set()
+    with pytest.raises(TokenRejectedError, match="ended meanwhile"):
+        await call
+    assert (shelf.load(), client.tokens) == (None, None)
+
+
+async def test_a_refused_refresh_gives_way_to_a_pair_somebody_kept_meanwhile(center: Center, enter: Open) -> None:
+    gate, shelf = asyncio.Event(), Shelf(LAST_MINUTE)
+    center.says("userInfo", USER)
+    center.says("refreshToken", Reply(REFUSED, gate=gate))
+    call = asyncio.create_task(enter(tokens=shelf).who_am_i())
+    await center.until_asked(1)
+    MemoryTokens.save(shelf, OTHERS)
+    gate.set()
+    await call
+    assert center.asked[-1].token == "Bearer others"
+
+
+async def test_a_refused_refresh_says_that_sessions_belong_to_one_cloud(center: Center, enter: Open) -> None:
+    center.says("userInfo", EXPIRED)
+    center.says("refreshToken", REFUSED)
+    with pytest.raises(TokenRejectedError) as refused:
+        await enter().who_am_i()
+    assert "one `--cloud`" in refused.value.hint
+
+
+async def test_logging_out_ends_the_pair_that_is_kept(center: Center, enter: Open) -> None:
+    shelf = Shelf()
+    center.says("userLogout", OK)
+    client = enter(tokens=shelf)
+    MemoryTokens.save(shelf, OTHERS)
+    await client.logout()
+    assert (center.asked[0].token, shelf.load()) == ("Bearer others", None)
+
+
+async def test_logging_in_and_out_and_renewing_wait_for_the_others(center: Center, enter: Open) -> None:
+    shelf = Shelf(LAST_MINUTE)
+    center.says("emailPwdLogin", NEW_TOKENS)
+    center.says("refreshToken", NEW_TOKENS)
+    for name in ("userInfo", "userLogout"):
+        center.says(name, USER)
+    client = enter(tokens=shelf)
+    await client.who_am_i()
+    await client.login_by_email("ann@example.com", Secret("china1234"))
+    await client.logout()
+    assert shelf.held == 3
+
+
+async def test_a_login_is_kept(center: Center, enter: Open) -> None:
+    shelf = Shelf(None)
+    center.says("emailPwdLogin", NEW_TOKENS)
+    await enter(tokens=shelf).login_by_email("ann@example.com", Secret("china1234"))
+    assert shelf.load() == NEW
+
+
+async def test_a_login_that_cannot_be_kept_is_an_error(center: Center, enter: Open) -> None:
+    shelf = Shelf(None)
+    center.says("emailPwdLogin", NEW_TOKENS)
+    shelf.refuses = {"save"}
+    with pytest.raises(StorageError):
+        await enter(tokens=shelf).login_by_email("ann@example.com", Secret("china1234"))
+
+
+@pytest.mark.parametrize("refuses", [{"save"}, {"load"}, {"load", "save"}])
+async def test_a_store_that_refuses_does_not_end_a_call(center: Center, enter: Open, refuses: set[str]) -> None:
+    shelf = Shelf()
+    center.says("userInfo", EXPIRED, USER, EXPIRED, USER)
+    center.says("refreshToken", NEW_TOKENS, NEW_TOKENS.replace("two", "three"))
+    client = enter(tokens=shelf)
+    shelf.refuses = refuses
+    await client.who_am_i()
+    await client.who_am_i()
+    assert [a.query for a in center.asked if a.name == "refreshToken"] == [
+        {"refreshToken": REFRESH},
+        {"refreshToken": REFRESH_TWO},  # not the older one, which is still kept
+    ]
+
+
+async def test_a_store_that_takes_tokens_again_has_the_last_word(center: Center, enter: Open) -> None:
+    shelf = Shelf()
+    center.says("userInfo", EXPIRED, USER, EXPIRED, USER)
+    center.says("refreshToken", NEW_TOKENS, NEW_TOKENS.replace("two", "three"))
+    client = enter(tokens=shelf)
+    shelf.refuses = {"save"}
+    await client.who_am_i()
+    shelf.refuses = set()
+    await client.who_am_i()
+    assert shelf.load() == client.tokens != NEW
+
+
+async def test_a_logout_that_is_not_forgotten_is_an_error_and_can_be_repeated(center: Center, enter: Open) -> None:
+    shelf = Shelf()
+    center.says("userLogout", OK)
+    client = enter(tokens=shelf)
+    shelf.refuses = {"drop"}
+    with pytest.raises(StorageError):
+        await client.logout()
+    shelf.refuses = set()
+    await client.logout()
+    assert center.names() == ["userLogout"]
+
+
+async def test_the_store_is_used_off_the_loop(center: Center, enter: Open) -> None:
+    shelf = Shelf()
+    center.says("userInfo", EXPIRED, USER)
+    center.says("refreshToken", NEW_TOKENS)
+    center.says("userLogout", OK)
+    client = enter(tokens=shelf)
+    shelf.threads.clear()
+    await client.who_am_i()
+    await client.logout()
+    assert shelf.threads
+    assert threading.get_ident() not in shelf.threads
+
+
+async def test_new_tokens_are_kept_even_if_the_call_is_cancelled(center: Center, enter: Open) -> None:
+    class Slow(Shelf):
+        saving, go_on = threading.Event(), threading.Event()
+
+        def save(self, tokens: Tokens) -> None:
+            self.saving.set()
+            self.go_on.wait(10)
+            super().save(tokens)
+
+    shelf = Slow()
+    center.says("userInfo", EXPIRED)
+    center.says("refreshToken", NEW_TOKENS)
+    call = asyncio.create_task(enter(tokens=shelf).who_am_i())
+    await asyncio.to_thread(shelf.saving.wait, 10)
+    call.cancel()
+    _, waits = await asyncio.wait([call], timeout=0.1)
+    shelf.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert waits
+    assert shelf.load() == NEW
+
+
+async def test_tokens_stand_in_no_log_of_a_store_that_refuses(
+    center: Center, enter: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf()
+    caplog.set_level(0)
+    center.says("userInfo", EXPIRED, USER)
+    center.says("refreshToken", NEW_TOKENS)
+    client = enter(tokens=shelf)
+    shelf.refuses = {"load", "save"}
+    await client.who_am_i()
+    assert "is not kept" in caplog.text
+    assert "Bearer" not in caplog.text

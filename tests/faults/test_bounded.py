@@ -18,6 +18,7 @@ import pytest
 from ble_ota.cloud.answers import BODY_MAX_BYTES
 from ble_ota.cloud.endpoints import ENDPOINTS
 from ble_ota.cloud.exchange import Exchange
+from ble_ota.cloud.pace import Pace
 from ble_ota.errors import BleOtaError, CloudAnswerError, CloudUnreachableError
 from ble_ota.events import Event
 from ble_ota.install import Installer, Patience
@@ -210,7 +211,9 @@ class _Body(httpx.AsyncByteStream):
 
 
 def exchange(transport: Endless) -> Exchange:
-    return Exchange("https://cloud.example", transport=transport, timeout_s=30, clock=lambda: 0.0)
+    return Exchange(
+        "https://cloud.example", transport=transport, timeout_s=30, clock=lambda: 0.0, pace=Pace(at_once=4, per_s=1000)
+    )
 
 
 @pytest.mark.parametrize("piece", [b"x" * 10_000, b'{"code":200,"data":"' + b"x" * 50_000], ids=["noise", "json"])

@@ -4,55 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from ble_ota.virtual.world import World
-
-READY_S = 30.0
-DONE_S = 60.0
-
-
-@asynccontextmanager
-async def process(home: Path, *words: str, **env: str) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """One `ble-ota` of its own, with a home of its own; ended with the block."""
-    started = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ble_ota",
-        *words,
-        "--json",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        stdin=asyncio.subprocess.DEVNULL,
-        env=os.environ | {"HOME": str(home), "BLE_OTA_KEYRING": "false"} | env,
-    )
-    try:
-        yield started
-    finally:
-        if started.returncode is None:
-            started.terminate()
-        await started.communicate()
-
-
-async def ready(started: asyncio.subprocess.Process) -> dict[str, Any]:
-    """What it says once it is ready."""
-    assert started.stdout is not None
-    async with asyncio.timeout(READY_S):
-        line = await started.stdout.readline()
-    data: dict[str, Any] = json.loads(line)["data"]
-    return data
+from tests.journeys.processes import DONE_S, process, ready, run
 
 
 async def host(home: Path, radio: str, env: dict[str, str]) -> tuple[int | None, list[dict[str, Any]]]:
     """One `update`, to its end."""
-    async with process(home, "update", "--yes", "--radio", radio, **env) as started, asyncio.timeout(DONE_S):
-        out, _ = await started.communicate()
-    return started.returncode, [json.loads(line) for line in out.splitlines()]
+    ran = await run(home, "update", "--yes", "--radio", radio, **env)
+    return ran.code, ran.lines
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ import pytest
 from ble_ota.cli.virtual import environment
 from ble_ota.virtual.developer_center import DeveloperCenter, serve
 from ble_ota.virtual.world import World
-from tests.journeys.test_four_processes import host, in_flash, process
+from tests.journeys.processes import process
+from tests.journeys.test_four_processes import host, in_flash
 
 VERSION = "2.7.1"
 

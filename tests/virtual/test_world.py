@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from hashlib import sha256
 from pathlib import Path
@@ -128,3 +129,62 @@ def test_without_packages_there_is_one_of_the_asked_size(tmp_path: Path) -> None
 def test_the_first_component_is_the_module_and_the_others_are_mcus(tmp_path: Path) -> None:
     world = World.create(tmp_path, packages={"A": (b"",), "B": (b"",), "C": (b"",)})
     assert [(c.kind, c.version_id) for c in world.components] == [(0, 12), (1, 13), (1, 14)]
+
+
+def test_devices_that_are_online_change_no_other_key(tmp_path: Path) -> None:
+    one, other = World.create(tmp_path / "1", seed=5), World.create(tmp_path / "2", seed=5, online=9)
+    assert (one.devices, one.components) == (other.devices, other.components)
+
+
+def test_the_first_keys_are_those_of_ever(tmp_path: Path) -> None:
+    """What seed 5 gave before there were devices online."""
+    world = World.create(tmp_path, seed=5, online=3)
+    assert world.devices[0].binding_code == "HjHwQYKHulFq/fxswuUFgg=="
+    assert world.components[0].files[0].sha256.startswith("7e03742be2147413")
+
+
+def test_the_same_seed_makes_the_same_devices_online(tmp_path: Path) -> None:
+    one, other = World.create(tmp_path / "1", seed=5, online=3), World.create(tmp_path / "2", seed=5, online=3)
+    assert one.online == other.online
+
+
+def test_another_seed_makes_other_auth_keys(tmp_path: Path) -> None:
+    one, other = World.create(tmp_path / "1", seed=5, online=1), World.create(tmp_path / "2", seed=6, online=1)
+    assert one.online[0].auth_key != other.online[0].auth_key
+
+
+def test_devices_that_are_online_are_kept(tmp_path: Path) -> None:
+    made = World.create(tmp_path, online=2)
+    assert World.open(tmp_path) == made
+
+
+def test_ten_thousand_devices_online_differ_in_everything(tmp_path: Path) -> None:
+    online = World.create(tmp_path, online=10_000).online
+    for each in ("device_key", "auth_key", "name"):
+        assert len({getattr(device, each) for device in online}) == 10_000
+
+
+def test_no_end_of_a_key_is_shared_with_a_bluetooth_device(tmp_path: Path) -> None:
+    """A Bluetooth device may be told by the last four of its key."""
+    world = World.create(tmp_path, devices=99, online=10_000)
+    assert {d.device_key[-4:] for d in world.devices}.isdisjoint(d.device_key[-4:] for d in world.online)
+
+
+def test_an_auth_key_is_sixteen_bytes(tmp_path: Path) -> None:
+    assert len(base64.b64decode(World.create(tmp_path, online=1).online[0].auth_key)) == 16
+
+
+@pytest.mark.parametrize("online", [-1, 10_001])
+def test_a_number_of_devices_online_out_of_range_is_refused(tmp_path: Path, online: int) -> None:
+    with pytest.raises(WorldError, match=f"10000 devices online, not {online}"):
+        World.create(tmp_path, online=online)
+    assert not (tmp_path / "world.json").exists()
+
+
+def test_a_world_from_before_there_were_devices_online_opens(tmp_path: Path) -> None:
+    World.create(tmp_path)
+    path = tmp_path / "world.json"
+    old = json.loads(path.read_text("utf-8"))
+    del old["online"], old["online_product"]
+    path.write_text(json.dumps(old), "utf-8")
+    assert (World.open(tmp_path).online, World.open(tmp_path).online_product) == ((), "p22cLd")

@@ -1,7 +1,8 @@
 """Login, refresh, logout, user information: `/v2/enduser/enduserapi/...`.
 
 *Inferred*: in which order several mistakes in one login are told; that wrong passwords by email and by phone count
-together; that a refresh leaves the older tokens of its session valid; that a logout ends the whole session.
+together; that a block (5325) stops logins alone; that a refresh leaves the older tokens of its session valid; that a
+logout ends the whole session.
 """
 
 from __future__ import annotations
@@ -120,6 +121,8 @@ class Accounts:
             raise RefusedError(5420)
 
     def _check_password(self, way: _Way, given: Mapping[str, str]) -> None:
+        if self._clock() < self._state.blocked_until:
+            raise RefusedError(5325)
         if self._locked:
             raise RefusedError(5147)
         if not self._known(way, given):

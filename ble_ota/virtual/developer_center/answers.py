@@ -31,6 +31,7 @@ MESSAGES = {
     5115: "Please input the refreshed token.",
     5140: "Please input the PK, DK or share code.",
     5147: "Your account has been temporarily locked. Please try again after 20 minutes.",
+    5325: "Access has been blocked for 24 hours because of abnormal behavior.",
     5420: "Signature verification failed.",
     5550: "Please input the signature.",
     5579: "Incorrect mobile number or password. You have 1 more attempt.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -13,11 +13,16 @@ from starlette.types import ASGIApp
 from ble_ota.virtual.developer_center.accounts import Accounts
 from ble_ota.virtual.developer_center.answers import RefusedError, refused
 from ble_ota.virtual.developer_center.devices import Devices
-from ble_ota.virtual.developer_center.faults import FaultLine, Faults
+from ble_ota.virtual.developer_center.faults import FaultLine, Faults, said_faults
+from ble_ota.virtual.developer_center.fleet import Fleet, OnlineDevice
 from ble_ota.virtual.developer_center.object_store import ObjectStore
+from ble_ota.virtual.developer_center.online import OnlineTerms, said_online
+from ble_ota.virtual.developer_center.online_calls import OnlineCalls
 from ble_ota.virtual.developer_center.plans import PlanShape, Terms
 from ble_ota.virtual.developer_center.records import Records
 from ble_ota.virtual.developer_center.signing import Signer, kept_key
+from ble_ota.virtual.developer_center.sms import Sms
+from ble_ota.virtual.developer_center.spelling import Spelling, said_spelling
 from ble_ota.virtual.developer_center.state import REPORT_STATUS, State
 from ble_ota.virtual.developer_center.upgrades import BodySignature, Upgrades
 from ble_ota.virtual.world import World
@@ -50,6 +55,8 @@ class DeveloperCenter:
         body_signature: BodySignature | None = None,
         lifetimes: Lifetimes | None = None,
         faults: Faults | None = None,
+        spelling: Spelling | None = None,
+        online: OnlineTerms | None = None,
     ) -> None:
         """Open the cloud of `world`.
 
@@ -62,8 +69,10 @@ class DeveloperCenter:
             body_signature: Works out the `signature` that plan queries and reports must carry; None asks for none.
             lifetimes: How long tokens and links last.
             faults: What goes wrong from the start.
+            spelling: How the calls about devices that are online are spelled.
+            online: The plan of devices that are online, and how they take it.
         """
-        lifetimes = lifetimes or Lifetimes()
+        lifetimes, terms = lifetimes or Lifetimes(), terms or Terms()
         folder = world.folder / "cloud"
         folder.mkdir(parents=True, exist_ok=True)
         self._state = State(Records(folder / "records.jsonl", clock))
@@ -71,7 +80,8 @@ class DeveloperCenter:
         accounts = Accounts(
             world.user, self._state, signer, clock, access_s=lifetimes.access_s, refresh_s=lifetimes.refresh_s
         )
-        devices = Devices(world, self._state, accounts)
+        self._fleet = Fleet(world, self._state, online or OnlineTerms(), clock)
+        devices = Devices(world, self._state, accounts, self._fleet)
         store = ObjectStore(world, self._state, signer, link_s=lifetimes.link_s)
         upgrades = Upgrades(
             world,
@@ -80,12 +90,23 @@ class DeveloperCenter:
             devices,
             store,
             shape=plan_shape,
-            terms=terms or Terms(),
+            terms=terms,
             report_status=report_status,
             body_signature=body_signature,
         )
-        routes = [*accounts.routes(), *devices.routes(), *upgrades.routes(), *store.routes()]
+        calls = OnlineCalls(world, accounts, self._fleet, store, terms=terms, spelling=spelling or Spelling())
+        parts = (accounts, Sms(world.user, self._state, clock), devices, upgrades, calls, store)
+        routes = [route for part in parts for route in part.routes()]
         self._line = FaultLine(Starlette(routes=routes, exception_handlers={RefusedError: refused}), faults or Faults())
+
+    @classmethod
+    def of(cls, world: World) -> Self:
+        """Open the cloud of `world` as the files in its `cloud/` have it: faults, spelling, online.
+
+        Raises:
+            WorldError: One of the files is not right.
+        """
+        return cls(world, faults=said_faults(world), spelling=said_spelling(world), online=said_online(world))
 
     @property
     def app(self) -> ASGIApp:
@@ -112,3 +133,7 @@ class DeveloperCenter:
     def version(self, device_key: str, component_no: str) -> str | None:
         """The version the last report of success left; None when there was none."""
         return self._state.version(device_key, component_no)
+
+    def online(self, device_key: str) -> OnlineDevice:
+        """Where a device that is online stands now. Raises `KeyError`."""
+        return self._fleet.now(self._fleet.named(device_key))

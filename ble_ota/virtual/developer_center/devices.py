@@ -1,13 +1,15 @@
 """Device list, device, versions: `/v2/binding/enduserapi/...`.
 
-Every device of the world is Bluetooth-only and bound to the one account: it has a `bindingCode` and an empty
-`authKey`. *Inferred*: `mcuVersion` is JSON text of `[{"componentNo", "version"}]`, as the plan query's `mcuVersions`.
+Every device of the world is bound to the one account. A Bluetooth-only one has a `bindingCode` and an empty `authKey`,
+one that is online by itself the other way round; the first kind is listed first. *Inferred*: `mcuVersion` is JSON text
+of `[{"componentNo", "version"}]`, as the plan query's `mcuVersions`; `networkType` of what is online here is cellular;
+`planId` stays when a plan has ended, as the `upgradeStatus` beside it does, and is null before it begins.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -15,23 +17,28 @@ from starlette.routing import Route
 
 from ble_ota.virtual.developer_center.accounts import UID, Accounts
 from ble_ota.virtual.developer_center.answers import RefusedError, answered
+from ble_ota.virtual.developer_center.fleet import Fleet
 from ble_ota.virtual.developer_center.parameters import number
 from ble_ota.virtual.developer_center.state import State
-from ble_ota.virtual.world import World, WorldComponent, WorldDevice
+from ble_ota.virtual.world import World, WorldComponent, WorldDevice, WorldOnline
 
 PREFIX = "/v2/binding/enduserapi"
 PAGE_SIZE_MAX = 500
 BLE = 0b100  # `capabilitiesBitmask` bit 2
-BLUETOOTH = "5"  # `networkType`
+WAN = 0b1  # bit 0
+BLUETOOTH, CELLULAR = "5", "2"  # `networkType`
+
+Device: TypeAlias = WorldDevice | WorldOnline
 
 
 class Devices:
     """The devices of the account, as the cloud knows them."""
 
-    def __init__(self, world: World, state: State, accounts: Accounts) -> None:
+    def __init__(self, world: World, state: State, accounts: Accounts, fleet: Fleet) -> None:
         self._world = world
         self._state = state
         self._accounts = accounts
+        self._fleet = fleet
 
     def routes(self) -> list[Route]:
         """The calls of this part."""
@@ -42,10 +49,10 @@ class Devices:
         ]
 
     def bound(self, product_key: str, device_key: str) -> WorldDevice:
-        """The device with these keys.
+        """The Bluetooth device with these keys.
 
         Raises:
-            RefusedError: 5052, the account has no such device.
+            RefusedError: 5052, the account has no such device, or it is online by itself.
         """
         if product_key == self._world.product_key:
             for device in self._world.devices:
@@ -54,7 +61,7 @@ class Devices:
         raise RefusedError(5052)
 
     def version(self, device: WorldDevice, component: WorldComponent) -> str:
-        """The version the cloud last heard of; at first the one devices are born with."""
+        """The version of a Bluetooth device the cloud last heard of; at first the one devices are born with."""
         return self._state.version(device.device_key, component.no) or component.version
 
     def upgrade_status(self, device: WorldDevice) -> int:
@@ -69,14 +76,17 @@ class Devices:
     async def _list(self, request: Request) -> JSONResponse:
         self._accounts.session(request)
         query = request.query_params
-        found = [d for d in self._world.devices if self._wanted(d, query.get("dk"), query.get("deviceName"))]
-        products = query.get("pkList")
-        if products and self._world.product_key not in products.split(","):
-            found = []
+        products = query["pkList"].split(",") if query.get("pkList") else [*self._products]
+        devices = [d for product, those in self._products.items() if product in products for d in those]
+        found = [d for d in devices if self._wanted(d, query.get("dk"), query.get("deviceName"))]
         size = number(query.get("pageSize"), default=10, largest=PAGE_SIZE_MAX)
         return answered(self._page(found, number(query.get("page"), default=1, largest=10**9), size))
 
-    def _page(self, found: list[WorldDevice], page: int, size: int) -> dict[str, Any]:
+    @property
+    def _products(self) -> dict[str, tuple[Device, ...]]:
+        return {self._world.product_key: self._world.devices, self._world.online_product: self._world.online}
+
+    def _page(self, found: list[Device], page: int, size: int) -> dict[str, Any]:
         here = found[(page - 1) * size : page * size]
         pages = -(-len(found) // size)
         return {
@@ -93,7 +103,7 @@ class Devices:
         }
 
     @staticmethod
-    def _wanted(device: WorldDevice, key: str | None, name: str | None) -> bool:
+    def _wanted(device: Device, key: str | None, name: str | None) -> bool:
         return (not key or device.device_key == key) and (not name or name in device.name)
 
     async def _info(self, request: Request) -> JSONResponse:
@@ -101,7 +111,7 @@ class Devices:
         product_key, device_key = request.query_params.get("pk"), request.query_params.get("dk")
         if not product_key or not device_key:
             raise RefusedError(5140)
-        return answered(self._plain(self.bound(product_key, device_key)))
+        return answered(self._plain(self._any(product_key, device_key)))
 
     async def _attributes(self, request: Request) -> JSONResponse:
         self._accounts.session(request)
@@ -110,38 +120,68 @@ class Devices:
             raise RefusedError(5066)
         if not device_key:
             raise RefusedError(5067)
-        return answered(self._business(self.bound(product_key, device_key)))
+        return answered(self._business(self._any(product_key, device_key)))
 
-    def _business(self, device: WorldDevice) -> dict[str, Any]:
-        versions = [(component, self.version(device, component)) for component in self._world.components]
+    def _any(self, product_key: str, device_key: str) -> Device:
+        return self._fleet.find(product_key, device_key) or self.bound(product_key, device_key)
+
+    def _versions(self, device: Device) -> list[tuple[WorldComponent, str]]:
+        if isinstance(device, WorldDevice):
+            return [(component, self.version(device, component)) for component in self._world.components]
+        seen = self._fleet.now(device)
+        return [(component, self._fleet.version(seen, component)) for component in self._world.components]
+
+    def _business(self, device: Device) -> dict[str, Any]:
+        versions = self._versions(device)
         mcus = [{"componentNo": component.no, "version": version} for component, version in versions if component.kind]
         data = {
-            "productKey": self._world.product_key,
+            "productKey": self._product_of(device),
             "deviceKey": device.device_key,
             "version": next((version for component, version in versions if not component.kind), ""),
             "mcuVersion": json.dumps(mcus),
         }
         return {"deviceData": data, "customizeTslInfo": [], "deviceLocateInfo": None}
 
-    def _plain(self, device: WorldDevice) -> dict[str, Any]:
-        meanings = self._state.meanings(device.device_key)
+    def _product_of(self, device: Device) -> str:
+        return self._world.product_key if isinstance(device, WorldDevice) else self._world.online_product
+
+    def _plain(self, device: Device) -> dict[str, Any]:
         return {
             "uid": UID,
-            "productKey": self._world.product_key,
+            "productKey": self._product_of(device),
             "productName": "Virtual product",
             "deviceKey": device.device_key,
             "deviceName": device.name,
-            "bindingCode": device.binding_code,
-            "authKey": "",
             "authCode": "",
             "btPwd": "",
-            "networkType": BLUETOOTH,
-            "capabilitiesBitmask": BLE,
-            "onlineStatus": 0,
             "deviceType": 1,
             "bindStatus": 1,
             "bindingType": 4,
+            **(self._bluetooth(device) if isinstance(device, WorldDevice) else self._online(device)),
+        }
+
+    def _bluetooth(self, device: WorldDevice) -> dict[str, Any]:
+        meanings = self._state.meanings(device.device_key)
+        return {
+            "bindingCode": device.binding_code,
+            "authKey": "",
+            "networkType": BLUETOOTH,
+            "capabilitiesBitmask": BLE,
+            "onlineStatus": 0,
             "planId": None,
             "upgradeStatus": self.upgrade_status(device),
             "userConfirmStatus": 1 if meanings & {"confirmed", "succeeded", "failed"} else 0,
+        }
+
+    def _online(self, device: WorldOnline) -> dict[str, Any]:
+        seen = self._fleet.now(device)
+        return {
+            "bindingCode": "",
+            "authKey": device.auth_key,
+            "networkType": CELLULAR,
+            "capabilitiesBitmask": WAN,
+            "onlineStatus": 1,
+            "planId": self._fleet.plan_id if self._fleet.begun() else None,
+            "upgradeStatus": seen.standing.status,
+            "userConfirmStatus": seen.effect.confirm_status,
         }

@@ -9,17 +9,17 @@ A world may bring its own, by the same names, in `cloud/faults.json`: `{"status"
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, get_type_hints
 
+from pydantic import with_config
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ble_ota.virtual.developer_center.answers import enveloped
-from ble_ota.virtual.world import World, WorldError
+from ble_ota.virtual.developer_center.said import STRICT, said
+from ble_ota.virtual.world import World
 
 HANG_UP = "ble_ota.hang_up"  # ASGI extension, given by `server.py`: close the connection as it is
 _KEY = "ble_ota.faults"  # where a request finds its faults
@@ -27,6 +27,7 @@ _PIECE = 65536
 _FILLING = b"x" * _PIECE
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class Faults:
     """Which requests are struck, and by what."""
@@ -94,24 +95,7 @@ def said_faults(world: World) -> Faults:
     Raises:
         WorldError: The file is no JSON of this form.
     """
-    file = world.folder / "cloud" / "faults.json"
-    if not file.exists():
-        return Faults()
-    try:
-        said: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        faults, kinds = Faults(**said), get_type_hints(Faults)
-    except (ValueError, TypeError, OSError) as error:
-        msg = f"{file} is not right: {error}"
-        raise WorldError(msg) from error
-    if wrong := [name for name, value in said.items() if not _fits(value, kinds[name])]:
-        msg = f"{file} is not right: of another kind than it takes: {', '.join(wrong)}"
-        raise WorldError(msg)
-    return faults
-
-
-def _fits(value: object, kind: type) -> bool:
-    """Whether `value` is of this kind; a whole number may stand for a float."""
-    return isinstance(value, kind) or (type(value) is int and isinstance(float(value), kind))
+    return said(world, "faults.json", Faults())
 
 
 def faults_of(request: Request) -> Faults:

@@ -1,4 +1,4 @@
-"""How parameters are read: from the query, from a form body, or from a JSON body; never more than 64 KB of it."""
+"""How parameters are read: from the query, from a form body, or from a JSON body; never more of it than a cap."""
 
 from __future__ import annotations
 
@@ -21,13 +21,21 @@ async def parameters(request: Request) -> Mapping[str, str]:
     Raises:
         HTTPException: 413 for an oversized body, 400 for one that is not text.
     """
-    form: list[tuple[str, str]] = []
-    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        try:
-            form = parse_qsl((await _body(request)).decode(), keep_blank_values=True)
-        except UnicodeDecodeError:
-            raise HTTPException(400) from None
-    return dict(form) | dict(request.query_params)
+    return await form(request) | dict(request.query_params)
+
+
+async def form(request: Request, *, largest: int = BODY_MAX_BYTES) -> dict[str, str]:
+    """Read a form body; empty where the body is none.
+
+    Raises:
+        HTTPException: 413 for a body of more than `largest` bytes, 400 for one that is not text.
+    """
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return {}
+    try:
+        return dict(parse_qsl((await body(request, largest=largest)).decode(), keep_blank_values=True))
+    except UnicodeDecodeError:
+        raise HTTPException(400) from None
 
 
 async def json_object(request: Request) -> dict[str, Any]:
@@ -37,7 +45,7 @@ async def json_object(request: Request) -> dict[str, Any]:
         HTTPException: 413 for an oversized body, 400 for one that is not a JSON object.
     """
     try:
-        value: Any = json.loads(await _body(request))
+        value: Any = json.loads(await body(request))
     except (ValueError, RecursionError):
         raise HTTPException(400) from None
     if not isinstance(value, dict):
@@ -52,10 +60,15 @@ def number(text: str | None, *, default: int, largest: int) -> int:
     return min(int(text), largest) or default
 
 
-async def _body(request: Request) -> bytes:
-    body = bytearray()
+async def body(request: Request, *, largest: int = BODY_MAX_BYTES) -> bytes:
+    """Read the body.
+
+    Raises:
+        HTTPException: 413 for one of more than `largest` bytes.
+    """
+    content = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX_BYTES:
+        content += chunk
+        if len(content) > largest:
             raise HTTPException(413)
-    return bytes(body)
+    return bytes(content)

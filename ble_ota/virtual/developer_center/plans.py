@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from ble_ota.virtual.developer_center.faults import Faults
-from ble_ota.virtual.world import World, WorldComponent, WorldDevice, WorldFile
+from ble_ota.virtual.world import World, WorldComponent, WorldDevice, WorldFile, WorldOnline
 
 PlanShape: TypeAlias = Literal["components", "comVerList"]
 SignType: TypeAlias = Literal["SHA256", "MD5", "CRC32"]
@@ -44,7 +44,7 @@ class Offer:
     """Everything a plan is written from."""
 
     world: World
-    device: WorldDevice
+    device: WorldDevice | WorldOnline
     pending: Sequence[tuple[int, WorldComponent, str]]
     """Place in the plan, component, and the version it runs now."""
     terms: Terms
@@ -56,9 +56,8 @@ class Offer:
 
     @property
     def plan_id(self) -> int:
-        """Known by what it installs; 31 bits."""
-        goals = [self.world.product_key, *(f"{c.no}={c.target}" for c in self.world.components)]
-        return zlib.crc32("\n".join(goals).encode()) & 0x7FFFFFFF
+        """See the function of this name."""
+        return plan_id(self.world, self._product_key)
 
     @property
     def notes(self) -> str:
@@ -68,7 +67,11 @@ class Offer:
     @property
     def product_key(self) -> str:
         """Whose plan this says it is."""
-        return OTHER_PRODUCT if self.faults.plan_for_other_product else self.world.product_key
+        return OTHER_PRODUCT if self.faults.plan_for_other_product else self._product_key
+
+    @property
+    def _product_key(self) -> str:
+        return self.world.online_product if isinstance(self.device, WorldOnline) else self.world.product_key
 
     def target(self, component: WorldComponent) -> str:
         """Where this component is to go."""
@@ -85,6 +88,12 @@ class Offer:
         path = self.world.folder / "firmware" / file.name
         md5, crc32 = _weak_sums(path, path.stat().st_mtime_ns)
         return {"SHA256": file.sha256, "MD5": md5, "CRC32": crc32}
+
+
+def plan_id(world: World, product_key: str) -> int:
+    """Name the plan of one of the world's products by what it installs; 31 bits."""
+    goals = [product_key, *(f"{c.no}={c.target}" for c in world.components)]
+    return zlib.crc32("\n".join(goals).encode()) & 0x7FFFFFFF
 
 
 def written(offer: Offer, shape: PlanShape) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -39,7 +40,7 @@ async def serve(center: DeveloperCenter, host: str = "127.0.0.1", port: int = 0)
     """
     bugs: list[Exception] = []
     config = Config(
-        _watched(center.app, bugs),
+        _dated(_watched(center.app, bugs)),
         http=_Protocol,
         ws="none",
         lifespan="off",
@@ -76,6 +77,21 @@ async def _closed(state: ServerState) -> None:
         await asyncio.wait(lost, timeout=LINGER_S)
     for connection in list(state.connections):
         connection.transport.abort()
+
+
+def _dated(app: ASGIApp) -> ASGIApp:
+    """Tell the time with every answer, as uvicorn's own server does."""
+
+    async def dated(scope: Scope, receive: Receive, send: Send) -> None:
+        async def say(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (b"date", formatdate(usegmt=True).encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await app(scope, receive, say)
+
+    return dated
 
 
 def _watched(app: ASGIApp, bugs: list[Exception]) -> ASGIApp:

@@ -1,10 +1,16 @@
-"""What follows from the records: versions, reported statuses, wrong passwords, ended sessions.
+"""What follows from the records: versions, reported statuses, orders, wrong passwords, ended sessions.
 
 Nothing of it is stored: it is worked out from the records on start, and kept in step while they grow.
+
+*Inferred*: what code 5325 ("access blocked 24 h for abnormal behaviour") is given for. Here it is the third time within
+24 hours that the account freezes (5147), whatever logins there were between.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ble_ota.virtual.developer_center.answers import SUCCESS
 from ble_ota.virtual.developer_center.records import Record, Records
 
 REPORT_STATUS = {"confirmed": 2, "succeeded": 9, "failed": 8}
@@ -12,6 +18,8 @@ REPORT_STATUS = {"confirmed": 2, "succeeded": 9, "failed": 8}
 
 WRONG_PASSWORDS = 5  # codes 5579 to 5586 count 4, 3, 2, 1 further attempts
 LOCK_S = 20 * 60  # code 5147: "try again after 20 minutes"
+BLOCK_S = 24 * 3600  # code 5325
+FREEZES = 3  # inferred, see above
 
 
 class State:
@@ -21,9 +29,12 @@ class State:
         self.records = records
         self.wrong_passwords = 0
         self.locked_until = 0.0  # Unix time
+        self.blocked_until = 0.0  # Unix time
+        self._freezes: list[float] = []  # Unix times
         self._ended: set[str] = set()
         self._versions: dict[tuple[str, str], str] = {}
         self._reported: dict[tuple[str, str], Record] = {}
+        self._orders: dict[str, list[Record]] = {}
         for record in records.all():
             self._apply(record)
 
@@ -44,6 +55,10 @@ class State:
         """What the last report of each component of a device means; None for a number with no meaning here."""
         return {report["meaning"] for (key, _), report in self._reported.items() if key == device_key}
 
+    def orders(self, device_key: str) -> Sequence[Record]:
+        """The orders for a device that were taken, and its automatic switch, oldest first."""
+        return self._orders.get(device_key, ())
+
     def ended(self, session: str) -> bool:
         """Whether this session was logged out."""
         return session in self._ended
@@ -58,6 +73,8 @@ class State:
                 self._ended.add(record["session"])
             case "status.reported":
                 self._take_report(record)
+            case "auto.set" | "order.given" if record.get("code", SUCCESS) == SUCCESS:
+                self._orders.setdefault(record["deviceKey"], []).append(record)
             case _:
                 pass
 
@@ -65,6 +82,9 @@ class State:
         self.wrong_passwords += 1
         if self.wrong_passwords == WRONG_PASSWORDS:
             self.wrong_passwords, self.locked_until = 0, ts + LOCK_S
+            self._freezes = [at for at in self._freezes if ts - at < BLOCK_S] + [ts]
+            if len(self._freezes) >= FREEZES:
+                self.blocked_until = ts + BLOCK_S
 
     def _take_report(self, report: Record) -> None:
         at = report["deviceKey"], report["componentNo"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from ble_ota.virtual.developer_center import DeveloperCenter
+from ble_ota.virtual.developer_center.plans import plan_id
 from ble_ota.virtual.world import World, WorldUser
 
 USER = WorldUser()
@@ -19,6 +20,10 @@ RANDOM = "abcdefghijklmnop"
 NOW = 1_800_000_000.0
 ENDUSER = "/v2/enduser/enduserapi"
 BINDING = "/v2/binding/enduserapi"
+OTA = "/v2/quecota/enduserapi"
+ONLINE = "p22cLd"
+NOW_MS = int(NOW * 1000)
+HOUR_MS = 3_600_000
 
 
 class Clock:
@@ -86,6 +91,47 @@ class Caller:
         return await self.call("POST", f"{BINDING}/reportUpgradeStatus", json=body)
 
 
+class Online:
+    """The calls about devices that are online, as they are spelled to begin with."""
+
+    def __init__(self, caller: Caller, plan_id: int) -> None:
+        self.caller = caller
+        self.plan_id = plan_id
+
+    def entry(self, key: str, **other: Any) -> dict[str, Any]:
+        return {"productKey": ONLINE, "deviceKey": key, "planId": self.plan_id} | other
+
+    async def plan(self, key: str) -> Any:
+        params = {"productKey": ONLINE, "deviceKey": key}
+        return (await self.caller.call("GET", f"{OTA}/v2/getDeviceUpgradePlan", params=params))["data"]
+
+    async def confirm(self, *rows: dict[str, Any]) -> dict[str, Any]:
+        return await self.caller.call("POST", f"{OTA}/v2/userBatchConfirmUpgrade", json=list(rows))
+
+    async def order(self, key: str, oper_type: int, **other: Any) -> str:
+        """What becomes of one order: "" when it was taken, else the message."""
+        data = (await self.confirm(self.entry(key, operType=oper_type, **other)))["data"]
+        assert len(data["successList"] + data["failList"]) == 1
+        return "".join(f"{row['code']} {row['msg']}" for row in data["failList"])
+
+    async def appoint(self, key: str, starts_ms: int, ends_ms: int) -> str:
+        return await self.order(key, 2, appointStartTime=starts_ms, appointEndTime=ends_ms)
+
+    async def details(self, *rows: dict[str, Any]) -> list[dict[str, Any]]:
+        answer = await self.caller.call("POST", f"{OTA}/v2/getBatchUpgradeDetails", json=list(rows))
+        details: list[dict[str, Any]] = answer["data"]
+        return details
+
+    async def auto(self, key: str, *, on: bool | None = None) -> Any:
+        """Switch it where `on` says how, else ask; gives the data of the answer."""
+        keys = {"productKey": ONLINE, "deviceKey": key}
+        if on is None:
+            return (await self.caller.call("GET", f"{OTA}/getAutoUpgradeSwitch", params=keys))["data"]
+        if on:
+            return (await self.caller.call("PUT", f"{OTA}/setAutoUpgradeSwitch", json=keys))["data"]
+        return (await self.caller.call("DELETE", f"{OTA}/deleteDeviceUpgrade", params=keys))["data"]
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -126,6 +172,37 @@ def stranger(center: DeveloperCenter, caller_of: Callable[[DeveloperCenter], Cal
 async def caller(stranger: Caller) -> Caller:
     await stranger.login()
     return stranger
+
+
+@pytest.fixture
+def online_world(tmp_path: Path) -> World:
+    """Three devices that are online, beside one that is not."""
+    return World.create(tmp_path / "online", online=3, packages={"MAIN": (bytes(2048),), "MCU": (b"ab",)})
+
+
+@pytest.fixture
+def key(online_world: World) -> str:
+    return online_world.online[0].device_key
+
+
+@pytest.fixture
+def online_of(
+    online_world: World, clock: Clock, caller_of: Callable[[DeveloperCenter], Caller]
+) -> Callable[..., Awaitable[tuple[DeveloperCenter, Online]]]:
+    """Makes a Developer Center of `online_world`, and a user of it who is logged in."""
+
+    async def make(**how: Any) -> tuple[DeveloperCenter, Online]:
+        center = DeveloperCenter(online_world, clock=clock, **how)
+        caller = caller_of(center)
+        await caller.login()
+        return center, Online(caller, plan_id(online_world, ONLINE))
+
+    return make
+
+
+@pytest.fixture
+async def online(online_of: Callable[..., Awaitable[tuple[DeveloperCenter, Online]]]) -> Online:
+    return (await online_of())[1]
 
 
 @pytest.fixture

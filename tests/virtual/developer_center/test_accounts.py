@@ -243,3 +243,30 @@ async def test_what_happens_to_the_account_is_recorded(caller: Caller, center: D
     await caller.call("DELETE", f"{ENDUSER}/userLogout")
     await caller.login(by_email("wrong-one"))
     assert [r["what"] for r in center.records()] == ["login", "refresh", "logout", "login.refused"]
+
+
+async def block(stranger: Caller, clock: Clock) -> None:
+    """Freeze the account three times, one right after the other."""
+    for _ in range(3):
+        await lock(stranger)
+        clock.now += LOCK_S
+
+
+async def test_three_freezes_block_the_account(stranger: Caller, clock: Clock) -> None:
+    await block(stranger, clock)
+    assert (await stranger.login())["code"] == 5325
+
+
+async def test_a_block_ends_a_day_after_the_last_freeze(stranger: Caller, clock: Clock) -> None:
+    await block(stranger, clock)
+    clock.now += 86_400 - LOCK_S - 1
+    assert (await stranger.login())["code"] == 5325
+    clock.now += 1
+    assert (await stranger.login())["code"] == 200
+
+
+async def test_a_block_counts_no_attempts(stranger: Caller, clock: Clock) -> None:
+    await block(stranger, clock)
+    await lock(stranger)
+    clock.now += 86_400 - LOCK_S
+    assert (await stranger.login(by_email("wrong-one")))["code"] == 5586

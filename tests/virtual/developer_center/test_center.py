@@ -7,11 +7,11 @@ import pytest
 
 from ble_ota.virtual.developer_center import REPORT_STATUS, DeveloperCenter, Faults, Terms
 from ble_ota.virtual.world import World
-from tests.virtual.developer_center.conftest import ENDUSER, USER, Caller, Clock, by_email
+from tests.virtual.developer_center.conftest import ENDUSER, USER, Caller, Clock, Online, by_email
 
 
 async def test_an_unknown_path_is_not_found(caller: Caller) -> None:
-    assert (await caller.http.get("/v2/quecota/enduserapi/v2/getDeviceUpgradePlan")).status_code == 404
+    assert (await caller.http.get("/v2/quecota/enduserapi/v2/getUpgradePlan")).status_code == 404
 
 
 async def test_a_wrong_method_is_not_allowed(stranger: Caller) -> None:
@@ -89,3 +89,26 @@ async def test_virtual_time_stands_still_while_it_answers(caller: Caller, link: 
     before = asyncio.get_running_loop().time()
     await caller.http.get(link)
     assert asyncio.get_running_loop().time() == before
+
+
+def test_an_online_device_can_be_looked_at(online_world: World, clock: Clock) -> None:
+    seen = DeveloperCenter(online_world, clock=clock).online(online_world.online[0].device_key)
+    assert (seen.phase, seen.attempts, seen.pushed_at, seen.appointment, seen.auto) == ("waiting", 0, None, None, False)
+
+
+def test_a_device_that_is_not_online_cannot_be_looked_at(center: DeveloperCenter, device_key: str) -> None:
+    with pytest.raises(KeyError):
+        center.online(device_key)
+
+
+async def test_orders_survive_a_restart(online: Online, key: str, online_world: World, clock: Clock) -> None:
+    await online.order(key, 1)
+    assert DeveloperCenter(online_world, clock=clock).online(key).phase == "downloading"
+
+
+async def test_records_carry_no_auth_key(online: Online, key: str, online_world: World) -> None:
+    await online.order(key, 1)
+    await online.auto(key, on=True)
+    await online.caller.call("GET", "/v2/binding/enduserapi/userDeviceList")
+    written = (online_world.folder / "cloud" / "records.jsonl").read_text("utf-8")
+    assert [device for device in online_world.online if device.auth_key in written] == []

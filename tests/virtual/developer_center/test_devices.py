@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ble_ota.virtual.developer_center import DeveloperCenter
+from ble_ota.virtual.developer_center import DeveloperCenter, OnlineTerms
 from ble_ota.virtual.world import World
-from tests.virtual.developer_center.conftest import BINDING, Caller
+from tests.virtual.developer_center.conftest import BINDING, NOW, Caller, Clock, Online
 
 
 async def listed(caller: Caller, **query: Any) -> dict[str, Any]:
@@ -154,3 +154,89 @@ async def test_the_user_confirmed_once_it_was_reported(
 ) -> None:
     await caller.report(device_key, number)
     assert (await info(caller, device_key))["data"]["userConfirmStatus"] == confirmed
+
+
+# ------------------------------------------------------------------ devices that are online
+
+
+async def test_devices_that_are_online_follow_the_others(online: Online, online_world: World) -> None:
+    bluetooth, others = [d.device_key for d in online_world.devices], [d.device_key for d in online_world.online]
+    assert await keys(online.caller) == bluetooth + others
+
+
+@pytest.mark.parametrize(
+    ("products", "count"), [("p11vWQ", 1), ("p22cLd", 3), ("p22cLd,p11vWQ", 4), ("p99", 0), ("", 4)]
+)
+async def test_either_product_can_be_chosen(online: Online, products: str, count: int) -> None:
+    assert len(await keys(online.caller, pkList=products)) == count
+
+
+async def test_a_page_may_hold_both_kinds(online: Online, online_world: World) -> None:
+    assert await keys(online.caller, page=2, pageSize=2) == [d.device_key for d in online_world.online[1:]]
+
+
+async def test_a_device_that_is_online_is_told_whole(online: Online, online_world: World) -> None:
+    device = online_world.online[0]
+    data = (await info(online.caller, device.device_key, "p22cLd"))["data"]
+    assert {
+        "productKey": "p22cLd",
+        "deviceKey": device.device_key,
+        "deviceName": device.name,
+        "authKey": device.auth_key,
+        "bindingCode": "",
+        "networkType": "2",
+        "capabilitiesBitmask": 1,
+        "onlineStatus": 1,
+        "planId": online.plan_id,
+        "upgradeStatus": 0,
+        "userConfirmStatus": 0,
+    }.items() <= data.items()
+
+
+async def test_a_device_that_is_online_belongs_to_its_product(online: Online, key: str) -> None:
+    assert (await info(online.caller, key))["code"] == 5052
+
+
+@pytest.mark.parametrize(
+    ("orders", "after_s", "status"), [([1], 1, (1, 1)), ([1], 9, (2, 1)), ([3], 0, (3, 3)), ([3, 5], 9, (2, 1))]
+)
+async def test_the_list_follows_the_orders(
+    online: Online, key: str, clock: Clock, orders: list[int], after_s: float, status: tuple[int, int]
+) -> None:
+    for order in orders:
+        await online.order(key, order)
+    clock.now += after_s
+    (data,) = (await listed(online.caller, dk=key))["list"]
+    assert (data["upgradeStatus"], data["userConfirmStatus"]) == status
+
+
+async def test_a_plan_that_has_not_begun_is_not_in_the_list(
+    online_of: Callable[..., Awaitable[tuple[DeveloperCenter, Online]]], key: str
+) -> None:
+    _, online = await online_of(online=OnlineTerms(plan_starts_s=NOW + 1))
+    assert (await info(online.caller, key, "p22cLd"))["data"]["planId"] is None
+
+
+async def test_a_plan_that_is_gone_is_still_named_in_the_list(
+    online_of: Callable[..., Awaitable[tuple[DeveloperCenter, Online]]], key: str, clock: Clock
+) -> None:
+    _, online = await online_of(online=OnlineTerms(ended_plan="gone"))
+    await online.order(key, 1)
+    clock.now += 8
+    data = (await info(online.caller, key, "p22cLd"))["data"]
+    assert (data["planId"], data["upgradeStatus"]) == (online.plan_id, 2)
+
+
+@pytest.mark.parametrize(("after_s", "version"), [(7, "1.0.0"), (8, "1.1.0")])
+async def test_versions_of_a_device_that_is_online_follow_its_upgrade(
+    online: Online, key: str, clock: Clock, after_s: float, version: str
+) -> None:
+    await online.order(key, 1)
+    clock.now += after_s
+    data = (await attributes(online.caller, pk="p22cLd", dk=key))["data"]["deviceData"]
+    assert (data["productKey"], data["version"]) == ("p22cLd", version)
+    assert json.loads(data["mcuVersion"]) == [{"componentNo": "MCU", "version": version}]
+
+
+async def test_a_device_that_is_online_has_no_bluetooth_plan(online: Online, key: str) -> None:
+    assert (await online.caller.plan(key, productKey="p22cLd"))["code"] == 5052

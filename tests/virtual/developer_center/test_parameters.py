@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ble_ota.virtual.developer_center.parameters import BODY_MAX_BYTES, json_object, number, parameters
+from ble_ota.virtual.developer_center.parameters import BODY_MAX_BYTES, body, json_object, number, parameters
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -22,11 +22,14 @@ async def _json_object(request: Request) -> JSONResponse:
     return JSONResponse(await json_object(request))
 
 
+async def _four(request: Request) -> JSONResponse:
+    return JSONResponse((await body(request, largest=4)).decode())
+
+
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(
-        routes=[Route("/any", _parameters, methods=["POST"]), Route("/json", _json_object, methods=["POST"])]
-    )
+    calls = {"/any": _parameters, "/json": _json_object, "/four": _four}
+    app = Starlette(routes=[Route(path, call, methods=["POST"]) for path, call in calls.items()])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1") as http:
         yield http
 
@@ -87,3 +90,7 @@ async def test_what_is_no_json_object_is_a_bad_request(http: httpx.AsyncClient, 
 )
 def test_a_count_is_read_or_its_default_taken(text: str | None, expected: int) -> None:
     assert number(text, default=10, largest=50) == expected
+
+
+async def test_a_cap_may_be_another(http: httpx.AsyncClient) -> None:
+    assert [(await http.post("/four", content=content)).status_code for content in (b"1234", b"12345")] == [200, 413]

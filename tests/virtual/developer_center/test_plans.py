@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ble_ota.virtual.developer_center.faults import Faults
-from ble_ota.virtual.developer_center.plans import Offer, PlanShape, SignType, Terms, written
+from ble_ota.virtual.developer_center.plans import Offer, PlanShape, SignType, Terms, plan_id, written
 from ble_ota.virtual.world import World, WorldFile
 from tests.virtual.developer_center.conftest import NOW
 
@@ -179,3 +179,13 @@ def test_control_characters_get_into_the_notes(offer: Offer) -> None:
     evil = replace(offer, faults=Faults(plan_control_characters=True))
     assert "\x1b" in first_component(evil)["info"]
     assert "\u202e" in first_com_ver(evil)["versionInfo"]
+
+
+def test_products_have_plans_of_their_own(world: World) -> None:
+    assert plan_id(world, world.product_key) != plan_id(world, world.online_product)
+
+
+def test_a_device_that_is_online_has_a_plan_of_its_product(offer: Offer, online_world: World) -> None:
+    other = replace(offer, world=online_world, device=online_world.online[0], pending=[])
+    plan = written(other, "comVerList")
+    assert (plan["planId"], plan["productKey"]) == (plan_id(online_world, "p22cLd"), "p22cLd")

@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -45,6 +47,12 @@ async def test_a_part_over_a_socket_is_as_asked(served: Served, device_key: str,
     link = plan["components"][0]["componentVersions"][0]["fileUrl"]
     answer = await served.caller.http.get(link, headers={"Range": "bytes=2000-"})
     assert (answer.status_code, answer.content) == (206, firmware[2000:])
+
+
+async def test_every_answer_tells_the_time_once(served: Served) -> None:
+    answer = await served.caller.http.get("/nothing/here")
+    [told] = answer.headers.get_list("date")
+    assert abs(parsedate_to_datetime(told).timestamp() - time.time()) < PATIENCE_S
 
 
 async def test_head_over_a_socket_announces_the_length(served: Served, device_key: str) -> None:

@@ -107,3 +107,49 @@ def test_a_logout_survives_a_restart(restarted: State) -> None:
 
 def test_wrong_passwords_survive_a_restart(restarted: State) -> None:
     assert restarted.wrong_passwords == 2
+
+
+def test_an_order_that_was_taken_is_kept(state: State) -> None:
+    state.note("order.given", deviceKey="D1", code=200)
+    state.note("auto.set", deviceKey="D1", on=True)
+    assert [record["what"] for record in state.orders("D1")] == ["order.given", "auto.set"]
+
+
+def test_an_order_that_was_refused_is_no_order(state: State) -> None:
+    state.note("order.given", deviceKey="D1", code=5011)
+    assert list(state.orders("D1")) == []
+
+
+def test_orders_of_devices_are_kept_apart(state: State) -> None:
+    state.note("auto.set", deviceKey="D1", on=True)
+    assert list(state.orders("D2")) == []
+
+
+def freeze(state: State, clock: Clock, times: int, *, apart_s: float) -> None:
+    """Freeze the account so many times; the clock stands at the last one."""
+    for n in range(times):
+        clock.now += apart_s if n else 0
+        for _ in range(WRONG_PASSWORDS):
+            state.note("login.refused", wrong=True)
+
+
+def test_the_third_freeze_within_a_day_blocks(state: State, clock: Clock) -> None:
+    freeze(state, clock, 3, apart_s=43_199)
+    assert state.blocked_until == clock.now + 86_400
+
+
+def test_two_freezes_do_not_block(state: State, clock: Clock) -> None:
+    freeze(state, clock, 2, apart_s=1200)
+    assert state.blocked_until == 0
+
+
+def test_three_freezes_in_more_than_a_day_do_not_block(state: State, clock: Clock) -> None:
+    freeze(state, clock, 3, apart_s=43_200)
+    assert state.blocked_until == 0
+
+
+def test_a_login_between_freezes_forgets_none(state: State, clock: Clock) -> None:
+    freeze(state, clock, 2, apart_s=1200)
+    state.note("login")
+    freeze(state, clock, 1, apart_s=1200)
+    assert state.blocked_until > 0
