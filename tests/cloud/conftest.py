@@ -129,6 +129,7 @@ async def enter(center: Center) -> AsyncIterator[Open]:
             "tokens": TOKENS,
             "transport": center.transport,
             "clock": lambda: NOW_S,
+            "calls_per_s": 1000,
         }
         made.append(DeveloperCenter(changes.pop("base_url", "https://cloud.example"), **{**arguments, **changes}))
         return made[-1]

@@ -279,7 +279,7 @@ def _agreed(ledger: Told, run: str) -> list[dict[str, Any]]:
     return next(list(p["components"]) for p in plans if p)
 
 
-@blocks(24, whole=600, of=8)
+@blocks(12, whole=600, of=4)
 async def test_the_invariants_hold_after_every_step_of_any_story(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: range
 ) -> None:

@@ -117,7 +117,7 @@ def scene(folder: Path, seed: int, **changes: object) -> Scene:
     return made
 
 
-@blocks(200, whole=3000, of=40)
+@blocks(100, whole=3000, of=25)
 async def test_a_run_ends_in_a_proof_or_a_named_error_and_one_without_lies_comes_home(
     tmp_path: Path, block: range
 ) -> None:
@@ -138,7 +138,7 @@ async def test_a_run_ends_in_a_proof_or_a_named_error_and_one_without_lies_comes
     assert len(ended) > 2  # the lies did some harm
 
 
-@blocks(60, whole=1000, of=30)
+@blocks(30, whole=1000, of=15)
 async def test_a_device_that_never_stops_lying_comes_home_once_it_is_mended(tmp_path: Path, block: range) -> None:
     failed = 0
     for seed in block:
@@ -153,7 +153,7 @@ async def test_a_device_that_never_stops_lying_comes_home_once_it_is_mended(tmp_
     assert failed
 
 
-@blocks(60, whole=1000, of=30)
+@blocks(30, whole=1000, of=15)
 async def test_no_claim_to_run_the_target_passes_before_the_bytes_went(tmp_path: Path, block: range) -> None:
     passed = 0
     for seed in block:

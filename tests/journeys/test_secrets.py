@@ -78,6 +78,7 @@ async def _everything(home: Path, world: World, env: dict[str, str]) -> list[Ran
     return ran
 
 
+@pytest.mark.timeout(240)  # seventeen processes one after another
 async def test_no_secret_gets_out(world: World, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
