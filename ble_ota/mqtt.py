@@ -224,18 +224,20 @@ _JUDGED: Mapping[Action, Mapping[Stage, UpToDate | Blocked]] = MappingProxyType(
 )
 
 
+_SHOWN: Mapping[Action, tuple[Stage, ...]] = MappingProxyType(
+    {
+        Action.CONFIRM: (Stage.CONFIRMED, Stage.UPGRADING, Stage.SUCCEEDED, Stage.FAILED),
+        Action.APPOINT: (Stage.APPOINTED,),
+        Action.CANCEL: (Stage.CANCELLED,),
+        Action.RETRY: (Stage.CONFIRMED, Stage.UPGRADING, Stage.SUCCEEDED),
+    }
+)
+
+
 def in_effect(order: Order, plan: MqttPlan, *, now_s: float) -> bool:
     """Whether `plan`, asked for after an order whose answer was lost, shows that the order arrived."""
-    stage = plan.stage(now_s)
-    match order.action:
-        case Action.CONFIRM:
-            return stage in (Stage.CONFIRMED, Stage.UPGRADING, Stage.SUCCEEDED, Stage.FAILED)
-        case Action.APPOINT:
-            return stage is Stage.APPOINTED and (plan.appointment or order.appointment) == order.appointment
-        case Action.CANCEL:
-            return stage is Stage.CANCELLED
-        case Action.RETRY:
-            return stage in (Stage.CONFIRMED, Stage.UPGRADING, Stage.SUCCEEDED)
+    another = order.appointment is not None and plan.appointment not in (None, order.appointment)
+    return plan.stage(now_s) in _SHOWN[order.action] and not another
 
 
 # ------------------------------------------------------------------ appointments

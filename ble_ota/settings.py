@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     scan_s: float = Field(10, gt=0)
     links: int = Field(20, ge=1, le=1000)  # per component
     download_window_s: float = Field(20, gt=0, le=600)  # a download below the floor for so long is given up
+    mirrors: list[str] = Field(default_factory=list, max_length=20)  # folders or URLs, asked before a file's address
+    download_hosts: list[str] = Field(default_factory=list, max_length=100)  # private ones that may be redirected to
     dwell_s: float = Field(0, ge=0, le=86400)  # after the proof: a second look, for devices that may fall back
 
     # how much at once, of many devices

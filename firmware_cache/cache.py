@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -13,16 +11,17 @@ from typing import BinaryIO
 import httpx
 
 from firmware_cache.blob import CHUNK_BYTES, VerifiedFile, storage_errors, sum_up
-from firmware_cache.download import Download, Progress
+from firmware_cache.bundle import Imported, export, import_
+from firmware_cache.fetching import Fetching, Notice
+from firmware_cache.garbage import DAY_S, Pruned, prune
+from firmware_cache.getting import Progress
 from firmware_cache.limits import DEFAULTS, Limits
+from firmware_cache.listing import Entry, Verified, entries, verify
+from firmware_cache.meta import Known
+from firmware_cache.mirrors import Mirror
+from firmware_cache.push import Pushed, push
 from firmware_cache.ref import Ref, Sums
-from firmware_cache.store import Store
-
-_DIRECT: dict[str, httpx.AsyncBaseTransport | None] = {  # no proxy of the environment between this machine and itself
-    "all://localhost": None,
-    "all://127.0.0.1": None,
-    "all://[::1]": None,
-}
+from firmware_cache.store import Store, default_root
 
 
 class FirmwareCache:
@@ -35,8 +34,13 @@ class FirmwareCache:
         content = file.read()
     """
 
-    def __init__(self, root: Path) -> None:
-        self._store = Store(root)
+    def __init__(self, root: Path | None = None, mirrors: Sequence[Mirror] = ()) -> None:
+        """Args: `root` is made when something is kept; `mirrors` are asked in order before a file's own address.
+
+        Without `root` it is `default_root()`.
+        """
+        self._store = Store(root or default_root())
+        self._mirrors = tuple(mirrors)
 
     async def fetch(
         self,
@@ -45,34 +49,42 @@ class FirmwareCache:
         *,
         client: httpx.AsyncClient | None = None,
         progress: Progress | None = None,
+        notice: Notice | None = None,
         limits: Limits = DEFAULTS,
+        offline: bool = False,
     ) -> VerifiedFile:
-        """Give the file `ref`: from the cache, without a word to the network, else from `url`.
+        """Give the file `ref`: from the cache, without a word to the network, else from a mirror or from `url`.
 
-        A reference without SHA-256 cannot be looked up and is fetched every time.
+        What another process, or an earlier one that was killed, has begun is gone on with, if the server says that it
+        has the same file still; from another address too. While another process fetches the file this one waits.
+        A reference without SHA-256 cannot be looked up and is fetched every time, from its first byte.
 
         Args:
             ref: What the file must be.
             url: Where it is; https, or plain http on this machine. May be signed: it is shown nowhere.
             client: Carries the requests; it stays open. Its headers, cookies and login are not sent along.
             progress: Told (bytes here, bytes in all) as they come; back to 0 where a download starts over.
+            notice: Told in a sentence that another process is waited for, or that a mirror is skipped.
             limits: Speed, time and attempts.
+            offline: Ask folders alone, and no network.
 
         Raises:
+            LinkExpiredError: The address is no longer good for this; what came is kept for another one.
             DownloadError: The file could not be had.
+            OfflineError: It is not here, and `offline` was asked for.
             ContentError: What came is not `ref`; nothing of it was kept.
             CacheStorageError: The cache cannot be read or written, or the disk is full.
         """
-        if ref.sha256 is not None:
-            found = await asyncio.to_thread(self._store.find, ref.sha256, ref)
-            if found is not None:
-                return found
-        job = Download(ref, url, self._store, limits, progress or _nobody)
-        async with _client(client) as carrier:
-            return await job.run(carrier)
+        told, said = progress or _nobody, notice or _silence
+        return await Fetching(ref, url, self._store, self._mirrors, limits, told, said, client, offline).run()
 
-    def add(self, source: Path | bytes, ref: Ref | None = None) -> VerifiedFile:
+    def add(self, source: Path | bytes, ref: Ref | None = None, *, known: Known | None = None) -> VerifiedFile:
         """Keep a local file, or bytes; compare with `ref` where one is given. Blocks on the disk.
+
+        Args:
+            source: The file, or its content.
+            ref: What it must be.
+            known: A name and a version that it goes by.
 
         Raises:
             ContentError: It is not `ref`, or changed while it was copied.
@@ -86,7 +98,10 @@ class FirmwareCache:
                 ref.check(sums)
             exact = ref or Ref(sums.size_bytes, sha256=sums.hex("sha256"))
             file.seek(0)
-            return self._store.find(sums.hex("sha256")) or self._copy(file, exact)
+            kept = self._store.find(sums.hex("sha256")) or self._copy(file, exact)
+        if known:
+            self._store.note(kept.sha256, kept.size_bytes, [known])
+        return kept
 
     def find(self, sha256: str) -> VerifiedFile | None:
         """Give the blob if it is here and intact; a damaged one goes to quarantine. Blocks on the disk.
@@ -96,6 +111,114 @@ class FirmwareCache:
             CacheStorageError: The cache cannot be read, or a damaged blob cannot be moved.
         """
         return self._store.find(sha256)
+
+    # ---------------------------------------------------------------- what is here; all of it blocks on the disk
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._store.root
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Every blob by digest, with what is known of it; unread, so that a damaged one is among them.
+
+        Raises:
+            CacheStorageError: The cache cannot be read, or is open to others.
+        """
+        return entries(self._store)
+
+    def name(self, file: VerifiedFile, known: Known) -> None:
+        """Note a name and a version that `file` goes by. Never fails: nothing depends on it."""
+        self._store.note(file.sha256, file.size_bytes, [known])
+
+    def pin(self, sha256: str, name: str = "user") -> bool:
+        """Keep a blob from being removed until `unpin` by the same name; whether it is here.
+
+        One that is not here is kept once it comes. Pins by several names each hold.
+
+        Raises:
+            ValueError: That is no SHA-256, or the name is not 1 to 64 letters, digits, - or _.
+            CacheStorageError: The disk says no.
+        """
+        return self._store.pin(sha256, name)
+
+    def unpin(self, sha256: str, name: str = "user") -> bool:
+        """Take a pin away; whether there was one.
+
+        Raises:
+            ValueError: That is no SHA-256, or the name is not 1 to 64 letters, digits, - or _.
+            CacheStorageError: The disk says no.
+        """
+        return self._store.unpin(sha256, name)
+
+    def pins(self) -> dict[str, tuple[str, ...]]:
+        """Digest to the names it is pinned by, sorted; also of what is not here.
+
+        Raises:
+            CacheStorageError: The cache cannot be read.
+        """
+        with storage_errors(f"reading {self.root}"):
+            return self._store.pins()
+
+    def verify(self, digests: Iterable[str] | None = None) -> Verified:
+        """Read every blob, or those of `digests`; a damaged one goes to quarantine.
+
+        Raises:
+            ValueError: One of `digests` is no SHA-256.
+            NotCachedError: One of `digests` is not here; those before it were checked.
+            CacheStorageError: The cache cannot be read, or a damaged blob cannot be moved.
+        """
+        return verify(self._store, digests)
+
+    def prune(self, max_bytes: int, min_age_s: float = DAY_S, *, dry_run: bool = False) -> Pruned:
+        """Remove the least recently used blobs until all take at most `max_bytes`, and what was left behind.
+
+        What is pinned, open in any process, or was used within `min_age_s` seconds stays, even beyond the budget.
+
+        Args:
+            max_bytes: The budget, for blobs alone.
+            min_age_s: Seconds since its last use below which a blob stays.
+            dry_run: Remove nothing, and say what would go.
+
+        Raises:
+            ValueError: One of the numbers is negative.
+            CacheStorageError: The cache cannot be read, or something cannot be removed.
+        """
+        return prune(self._store, max_bytes, min_age_s, dry_run=dry_run)
+
+    # ---------------------------------------------------------------- to where there is no network
+
+    def push(self, folder: Path, digests: Iterable[str] | None = None) -> Pushed:
+        """Fill the mirror `folder` with every blob, or those of `digests`; what is there and intact is left alone.
+
+        Raises:
+            ValueError: One of `digests` is no SHA-256.
+            NotCachedError: One of `digests` is not here.
+            DamagedBlobError: One is damaged, and is in quarantine now. Those before it are in the mirror.
+            CacheStorageError: A blob cannot be read, or the mirror cannot be written.
+        """
+        return push(self._store, folder, digests)
+
+    def export(self, path: Path, digests: Iterable[str] | None = None) -> tuple[Entry, ...]:
+        """Write every blob, or those of `digests`, into one tar that takes the name `path` when it is whole.
+
+        Raises:
+            ValueError: One of `digests` is no SHA-256.
+            NotCachedError: One of `digests` is not here.
+            ContentError: They are more than a bundle holds, see `bundle.Caps`.
+            DamagedBlobError: One is damaged, and is in quarantine now. No bundle was written.
+            CacheStorageError: A blob cannot be read, or the bundle cannot be written.
+        """
+        return export(self._store, path, digests)
+
+    def import_(self, path: Path) -> Imported:
+        """Take in the blobs of a bundle, each held against its digest; damaged ones are named and not kept.
+
+        Raises:
+            ContentError: This is no bundle as `export` writes it. Nothing of it was kept.
+            CacheStorageError: The bundle cannot be read, or the cache cannot be written; what came before was kept.
+        """
+        return import_(self._store, path)
 
     def _copy(self, file: BinaryIO, ref: Ref) -> VerifiedFile:
         with self._store.part(ref) as part:
@@ -112,11 +235,5 @@ def _nobody(_done: int, _total: int) -> None:
     """A `Progress` where nobody listens."""
 
 
-@asynccontextmanager
-async def _client(given: httpx.AsyncClient | None) -> AsyncGenerator[httpx.AsyncClient, None]:
-    """The caller's client, left open, or one for this download alone."""
-    if given is not None:
-        yield given
-        return
-    async with httpx.AsyncClient(mounts=_DIRECT) as own:
-        yield own
+def _silence(_sentence: str) -> None:
+    """A `Notice` where nobody listens."""

@@ -2,9 +2,11 @@
 
 ::
 
-    part ── GET (identity) ── 200? ── length as asked? ── chunks ── size and digests ── publish
-                 │ 30x: at most 5, never https to http
-                 └ 5xx, unreachable, dropped: again from the start, a few times
+    part ── as much as there is ── GET the rest (identity, If-Range) ── chunks ── size and digests ── publish
+      │            │                   │ 30x: at most 5, never https to http, never into a private network
+      │            │                   └ 5xx, 429, unreachable, dropped: again from where it stands, a few times
+      │            └ all of it: nobody is asked
+      └ a mixture that turns out wrong, or a server that answers a range with something else: once more, whole
 
 A connection that breaks is called that; only a body that came whole is called wrong content.
 """
@@ -12,30 +14,27 @@ A connection that breaks is called that; only a body that came whole is called w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import partial
+from typing import TypeVar
 
 import httpx
+import stamina
 
 from firmware_cache.address import parse, secret_addresses, shown
 from firmware_cache.blob import VerifiedFile
-from firmware_cache.errors import ContentError, DownloadError, clean
-from firmware_cache.limits import Limits, Pace
+from firmware_cache.errors import ContentError, DownloadError
+from firmware_cache.getting import Getting, Progress
+from firmware_cache.limits import Limits
+from firmware_cache.part import Part
+from firmware_cache.patience import Patience
+from firmware_cache.ranges import UnfitRangeError
 from firmware_cache.ref import Ref
-from firmware_cache.request import answer, why
-from firmware_cache.store import Part, Store
+from firmware_cache.store import Store
 
-STATUS_HINTS = {
-    401: "The link may have expired: ask for the plan again",
-    403: "The link may have expired: ask for the plan again",
-    404: "The file is no longer there: ask for the plan again",
-    410: "The file is no longer there: ask for the plan again",
-}
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Told (bytes here, bytes in all); returns at once."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,8 @@ class Download:
     store: Store
     limits: Limits
     progress: Progress
+    keep: bool = True
+    """Whether to go on with what was begun, and to leave for later what has come."""
 
     async def run(self, client: httpx.AsyncClient) -> VerifiedFile:
         """Bring it, in as many attempts as `limits` give.
@@ -57,87 +58,80 @@ class Download:
             CacheStorageError: The disk says no.
         """
         start = parse(self.url, allow_http=self.limits.allow_http)
+        getting = Getting(client, start, self.limits, self.progress, self.store.parts)
         try:
             async with asyncio.timeout(self.limits.deadline_s):
                 with secret_addresses():
-                    return await self._attempts(client, start)
+                    async with self._part() as part:
+                        await self._attempts(getting, part)
+                        # A cancelled task waits for the thread, so that nobody tidies up under its hands.
+                        return await to_the_end(partial(self._publish, part))
         except TimeoutError:
             msg = f"the download from {shown(start)} took longer than {self.limits.deadline_s:g} s"
             raise DownloadError(msg, url=self.url) from None
 
-    async def _attempts(self, client: httpx.AsyncClient, start: httpx.URL) -> VerifiedFile:
-        attempt = 1
-        while True:
-            try:
-                return await self._once(client, start)
-            except DownloadError as error:
-                if not error.transient or attempt >= self.limits.attempts:
-                    raise
-            await asyncio.sleep(self.limits.pause_s * 2 ** (attempt - 1))
-            attempt += 1
-
-    async def _once(self, client: httpx.AsyncClient, start: httpx.URL) -> VerifiedFile:
-        with self.store.part(self.ref) as part:
-            async with answer(client, start, self.limits) as response:
-                with _named_pages(response):
-                    self._check_headers(response)
-                    await self._pour(response, part)
-                    # A cancelled task leaves the thread to its work on its own part: a whole blob, or none.
-                    return await asyncio.to_thread(self.store.publish, part)
-
-    def _check_headers(self, response: httpx.Response) -> None:
-        """Refuse what is seen to be wrong before its body."""
-        status, host = response.status_code, shown(response.url)
-        if status != 200:
-            msg = f"{host} answered {status} where 200 was expected"
-            hint = STATUS_HINTS.get(status)
-            raise DownloadError(msg, url=str(response.url), status=status, transient=status >= 500, hint=hint)
-        encoding = response.headers.get("Content-Encoding", "identity")
-        if encoding.lower() != "identity":
-            msg = f"{host} sent the file encoded ({clean(encoding)}), which was not asked for"
-            raise ContentError(msg)
-        length = response.headers.get("Content-Length")
-        if length is not None and length != str(self.ref.size_bytes):
-            msg = f"{host} announces {clean(length)} bytes where {self.ref.size_bytes} were asked for"
-            raise ContentError(msg)
-
-    async def _pour(self, response: httpx.Response, part: Part) -> None:
-        """Write the body into `part` as it comes."""
-        host, total = shown(response.url), self.ref.size_bytes
-        clock = asyncio.get_running_loop().time
-        pace = Pace(self.limits, clock())
-        self.progress(0, total)
+    @asynccontextmanager
+    async def _part(self) -> AsyncGenerator[Part, None]:
+        """Give a part of our own with all that is there already; it is given back, or gone, at the end."""
+        parts = self.store.parts
+        self.store.prepare(0)
+        part, older = parts.claim(self.ref) if self.keep else (parts.fresh(self.ref), None)
         try:
-            async for chunk in response.aiter_raw():
-                part.write(chunk)
-                self.progress(part.sums.size_bytes, total)
-                if pace.slow(len(chunk), clock()):
-                    msg = f"{host} sends less than {self.limits.min_bytes_per_s} bytes per second"
-                    raise DownloadError(msg, url=str(response.url))
-        except httpx.TransportError as error:
-            raise self._dropped(response, part, why(error)) from error
-        if part.sums.size_bytes < total and _ends_with_connection(response):
-            raise self._dropped(response, part, "it was closed")
+            self.store.prepare(self.ref.size_bytes - part.begun_bytes)
+            await _step_by_step(older.recall(part) if older else part.recall())
+            if older:
+                parts.discard(older)
+            yield part
+        finally:
+            for one in filter(None, (part, older)):
+                parts.give_back(one) if self.keep else parts.discard(one)
 
-    def _dropped(self, response: httpx.Response, part: Part, reason: str) -> DownloadError:
-        at = f"{part.sums.size_bytes} of {self.ref.size_bytes} bytes"
-        msg = f"the connection to {shown(response.url)} dropped at {at}: {reason}"
-        return DownloadError(msg, url=str(response.url), transient=True)
+    async def _attempts(self, getting: Getting, part: Part) -> None:
+        limits = self.limits
+        patience = Patience(limits, lambda: part.size_bytes if part.etag else 0)
+        async for attempt in stamina.retry_context(
+            patience,
+            attempts=None,
+            timeout=None,
+            wait_initial=limits.pause_s,
+            wait_jitter=limits.pause_s,
+            wait_max=limits.pause_max_s,
+        ):
+            with attempt:
+                await _once(getting, part)
+
+    def _publish(self, part: Part) -> VerifiedFile:
+        file = self.store.publish(part)
+        self.store.parts.clear(file.sha256)
+        return file
 
 
-@contextmanager
-def _named_pages(response: httpx.Response) -> Generator[None, None, None]:
-    """Say of wrong content that it is a web page, where it is one: a portal or a login stands in the way."""
+async def _once(getting: Getting, part: Part) -> None:
+    """Fill `part`; where a mixture is wrong, or the server knows no ranges, do it whole."""
     try:
-        yield
+        if part.resumed and part.size_bytes == part.ref.size_bytes:
+            part.check()
+        else:
+            await getting.fill(part)
     except ContentError as error:
-        if not response.headers.get("Content-Type", "").lower().startswith("text/html"):
+        if not isinstance(error, UnfitRangeError) and not (part.spoilt and part.resumed):
             raise
-        msg = f"a web page came from {shown(response.url)} instead of firmware"
-        hint = "A portal, a proxy or a login page may stand in the way: open the network in a browser first"
-        raise ContentError(msg, hint=hint) from error
+        part.ranges = False
+        await getting.fill(part)
 
 
-def _ends_with_connection(response: httpx.Response) -> bool:
-    """Whether only the end of the connection tells the end of the body (RFC 9112 6.3, item 8)."""
-    return "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers
+async def _step_by_step(steps: Generator[None, None, None]) -> None:
+    """Run `steps` and let others run between them; a thread could not be stopped."""
+    for _ in steps:
+        await asyncio.sleep(0)
+
+
+async def to_the_end(work: Callable[[], T]) -> T:
+    """Run `work` in a thread; if the task is cancelled, wait for it first."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    finally:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])

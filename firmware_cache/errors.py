@@ -4,8 +4,11 @@
 
     FirmwareCacheError
     ├── DownloadError         the network, the server's status, or an address that may not be followed
+    │   └── LinkExpiredError  401 or 403: ask for the plan again, and fetch with its new address
     ├── ContentError          what came is not what was asked for: size, digest, a web page
     ├── DamagedBlobError      a blob is no longer what its name says; it was moved to quarantine
+    ├── NotCachedError        a file that is wanted from here alone is not here
+    │   └── OfflineError          and the network was not to be asked
     └── CacheStorageError     disk full, permission, any other error of the file system
 
 Anything else that is raised is a bug, or was raised by the caller's own `progress`.
@@ -34,18 +37,33 @@ class DownloadError(FirmwareCacheError):
     """The file could not be had from its address.
 
     `url` is the whole address that failed: it may be signed, so it stands in no sentence and no repr. `status` is the
-    HTTP status, where one came. `transient` says that another attempt at once may help.
+    HTTP status, where one came. `transient` says that another attempt may help, `retry_after_s` in how many seconds,
+    where the server said so.
     """
 
     hint = "Check the network, then run the same again"
 
     def __init__(
-        self, sentence: str, *, url: str, status: int | None = None, transient: bool = False, hint: str | None = None
+        self,
+        sentence: str,
+        *,
+        url: str,
+        status: int | None = None,
+        transient: bool = False,
+        retry_after_s: float | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(sentence, hint=hint)
         self.url = url
         self.status = status
         self.transient = transient
+        self.retry_after_s = retry_after_s
+
+
+class LinkExpiredError(DownloadError):
+    """The address is signed, and its time is over. What came already is kept: a new address goes on from there."""
+
+    hint = "The link may have expired: ask for the plan again"
 
 
 class ContentError(FirmwareCacheError):
@@ -58,6 +76,26 @@ class DamagedBlobError(FirmwareCacheError):
     """A blob is not what its name says."""
 
     hint = "The damaged file was moved to quarantine; fetch it again, and check the disk if it comes back"
+
+
+class NotCachedError(FirmwareCacheError):
+    """A file that is wanted from the cache alone is not in it. `sha256` is its digest; "" where none is known."""
+
+    hint = "Fetch it, add it from a file, or import a bundle that has it"
+
+    def __init__(self, sha256: str, sentence: str | None = None, *, hint: str | None = None) -> None:
+        super().__init__(sentence or f"{sha256} is not in the cache", hint=hint)
+        self.sha256 = sha256
+
+
+class OfflineError(NotCachedError):
+    """A file is not here, or not intact, and the network was not to be asked."""
+
+    hint = "Fetch it where there is a network, export it there into a bundle, and import that here"
+
+    def __init__(self, sha256: str, *, hint: str | None = None) -> None:
+        wanted = f"sha256:{sha256}" if sha256 else "a file without a SHA-256"
+        super().__init__(sha256, f"{wanted} is not in the cache, and the network is not to be asked", hint=hint)
 
 
 class CacheStorageError(FirmwareCacheError):

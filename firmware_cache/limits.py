@@ -19,10 +19,16 @@ class Limits:
     """For one connection, TLS included."""
     allow_http: bool = False
     """Plain http to other hosts than this machine."""
+    allow_hosts: frozenset[str] = frozenset()
+    """Hosts that a redirect may lead to although they are on this machine or in a private network; lower case."""
     attempts: int = 3
-    """For what may pass: unreachable, 5xx, dropped."""
+    """In a row that bring nothing, for what may pass: unreachable, 5xx, 429, dropped."""
     pause_s: float = 1.0
-    """Before the second attempt; doubles with each further one."""
+    """Before the second attempt; doubles with each further one, and up to as much again is added by chance."""
+    pause_max_s: float = 120.0
+    """Longest pause, the server's own wish (Retry-After) included."""
+    lock_wait_s: float = 900.0
+    """For another process that fetches the same file; then it is fetched beside it. Not part of the deadline."""
 
 
 DEFAULTS = Limits()

@@ -6,28 +6,53 @@ What httpx raises on the way is renamed here. A request carries nothing of the c
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 
 import httpx
 
+from firmware_cache import peers
 from firmware_cache.address import redirected, shown
 from firmware_cache.errors import DownloadError, clean
 from firmware_cache.limits import Limits
 
 REDIRECTS_MAX = 5  # a CDN needs one or two
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "firmware-cache"}
+_DIRECT: dict[str, httpx.AsyncBaseTransport | None] = {  # no proxy of the environment between this machine and itself
+    "all://localhost": None,
+    "all://127.0.0.1": None,
+    "all://[::1]": None,
+}
 
 
 @asynccontextmanager
-async def answer(client: httpx.AsyncClient, url: httpx.URL, limits: Limits) -> AsyncGenerator[httpx.Response, None]:
+async def carrier(given: httpx.AsyncClient | None) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """The caller's client, left open, or one for this download alone."""
+    if given is not None:
+        yield given
+        return
+    async with httpx.AsyncClient(mounts=_DIRECT) as own:
+        yield own
+
+
+@asynccontextmanager
+async def answer(
+    client: httpx.AsyncClient, url: httpx.URL, limits: Limits, headers: Mapping[str, str]
+) -> AsyncGenerator[httpx.Response, None]:
     """Give the response at the end of all redirects, whatever its status; it is closed at the end of the block.
 
     Raises:
         DownloadError: No answer came, or a redirect leads where none may.
     """
-    for _ in range(1 + REDIRECTS_MAX):
-        async with aclosing(await _send(client, url, limits)) as response:
+    home = None
+    for hop in range(1 + REDIRECTS_MAX):
+        if hop:
+            await peers.check_name(url, home, limits)
+        async with aclosing(await _send(client, url, limits, headers)) as response:
+            if hop:
+                peers.check(url, peers.peer(response), home, limits)
+            else:
+                home = peers.peer(response)
             if not response.has_redirect_location:
                 yield response
                 return
@@ -43,10 +68,12 @@ def why(error: httpx.TransportError) -> str:
     return clean(str(error)) or type(error).__name__
 
 
-async def _send(client: httpx.AsyncClient, url: httpx.URL, limits: Limits) -> httpx.Response:
+async def _send(
+    client: httpx.AsyncClient, url: httpx.URL, limits: Limits, headers: Mapping[str, str]
+) -> httpx.Response:
     """Ask for `url` alone, and return with the head of the answer."""
     timeout = httpx.Timeout(limits.window_s, connect=limits.connect_s, pool=limits.connect_s)
-    request = httpx.Request("GET", url, headers=HEADERS, extensions={"timeout": timeout.as_dict()})
+    request = httpx.Request("GET", url, headers={**HEADERS, **headers}, extensions={"timeout": timeout.as_dict()})
     try:
         return await client.send(request, stream=True, auth=None, follow_redirects=False)
     except httpx.TransportError as error:

@@ -4,72 +4,59 @@
 
     <root>/CACHEDIR.TAG                           so that backups leave the folder out
     <root>/v1/blobs/sha256/ab/<64 hex>            immutable, 0444
-    <root>/v1/part/<64 hex or uuid>.<uuid>.part   being written; one writer each, since nobody else knows the name
-    <root>/v1/quarantine/<64 hex>.<uuid>          blobs found damaged
+    <root>/v1/meta/<64 hex>.json                  what is known of a blob: see meta.py
+    <root>/v1/pins/<64 hex>.<name>                what must stay
+    <root>/v1/part/                               being written, or begun: see part.py
+    <root>/v1/locks/<64 hex>.lock                 held while a file is fetched; saves bandwidth, nothing else
+    <root>/v1/quarantine/<64 hex>.<time>.<8 hex>  blobs found damaged, with the Unix time of that
 
-Parts lie beside the blobs, on the same file system, so that a rename publishes them in one step.
+Parts lie beside the blobs, on the same file system, so that a rename publishes them in one step. Below the root a name
+takes up to 130 characters; Windows without long paths has 259 for root and name together.
 """
 
 from __future__ import annotations
 
 import logging
-import os
+import re
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
-from uuid import uuid4
 
-from firmware_cache.blob import VerifiedFile, isolate, storage_errors, sum_up
-from firmware_cache.errors import CacheStorageError, ContentError
+import platformdirs
+
+from firmware_cache import meta
+from firmware_cache.blob import VerifiedFile, intact, storage_errors
+from firmware_cache.errors import CacheStorageError, DamagedBlobError
+from firmware_cache.files import replace, share, sync_folder
+from firmware_cache.meta import Known, Meta
+from firmware_cache.part import Part
+from firmware_cache.parts import Parts
 from firmware_cache.ref import Ref, Sums, check_hex
+from firmware_cache.trust import check_folder, make_folder, open_blob
 
 LAYOUT = "v1"  # bump when the layout above changes; folders of other layouts are left alone
 TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# See https://bford.info/cachedir/\n"  # that page's signature
-_CAN_SYNC_FOLDERS = os.name == "posix"  # Windows opens no folder as a file, and its rename is in the journal
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 _log = logging.getLogger(__name__)
 
 
-class Part:
-    """A file being written, which may not become more than `ref` says."""
-
-    def __init__(self, path: Path, file: BinaryIO, ref: Ref) -> None:
-        self.path = path
-        self.ref = ref
-        self.sums = Sums(ref.digests)
-        self._file = file
-
-    def write(self, data: bytes) -> None:
-        """Append `data`.
-
-        Raises:
-            ContentError: This is more than was asked for; nothing of `data` was written.
-            CacheStorageError: The disk is full, or says no otherwise.
-        """
-        if self.sums.size_bytes + len(data) > self.ref.size_bytes:
-            msg = f"more came than the {self.ref.size_bytes} bytes that were asked for"
-            raise ContentError(msg)
-        with storage_errors(f"writing {self.path}"):
-            self._file.write(data)
-        self.sums.update(data)
-
-    def settle(self) -> None:
-        """Bring every byte to the disk, and close for good."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self.path.chmod(0o444)
+def default_root() -> Path:
+    """The folder for caches that the system has for this user, and ours in it."""
+    return Path(platformdirs.user_cache_dir("firmware-cache"))
 
 
 class Store:
     """The folder. Nothing is made in it before the first part; every method blocks on the disk."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._layout = root / LAYOUT
-        self._quarantine = self._layout / "quarantine"
+        self.root = root
+        self.layout = root / LAYOUT
+        self.quarantine = self.layout / "quarantine"
+        self.parts = Parts(self.layout / "part")
+        self.locks = self.layout / "locks"
 
     def path(self, sha256: str) -> Path:
         """Where the blob is, or would be.
@@ -78,26 +65,40 @@ class Store:
             ValueError: That is no SHA-256.
         """
         check_hex("sha256", sha256)
-        return self._layout / "blobs" / "sha256" / sha256[:2] / sha256
+        return self.layout / "blobs" / "sha256" / sha256[:2] / sha256
 
-    def find(self, sha256: str, ref: Ref | None = None) -> VerifiedFile | None:
+    def meta(self, sha256: str) -> Path:
+        """Where the blob's metadata is, or would be."""
+        return self.layout / "meta" / f"{sha256}.json"
+
+    def find(self, sha256: str, ref: Ref | None = None, *, used: bool = True) -> VerifiedFile | None:
         """Give the blob if it is here and intact; a damaged one goes to quarantine and counts as absent.
+
+        Args:
+            sha256: Which.
+            ref: What it must be besides.
+            used: Whether this is a use of it, which keeps it from being removed for a while.
 
         Raises:
             ContentError: It is the blob, but `ref` asks for another size, or for another digest besides.
-            CacheStorageError: The cache cannot be read, or a damaged blob cannot be moved.
+            CacheStorageError: The cache cannot be read or is open to others, or a damaged blob cannot be moved.
         """
         path = self.path(sha256)
+        self._check(path.parent)
         sums = Sums(ref.digests if ref else ())
-        if not _summed(path, sums):
+        try:
+            file = intact(path, sha256, self.quarantine, sums)
+        except DamagedBlobError as error:
+            _log.warning("%s; it went to quarantine", error)
             return None
-        if sums.hex("sha256") != sha256:
-            _log.warning("%s is damaged and goes to quarantine", path)
-            isolate(path, self._quarantine)
+        if file is None:
             return None
-        if ref:
-            ref.check(sums)
-        return VerifiedFile(path, sums.size_bytes, sha256, cached=True, _quarantine=self._quarantine)
+        with file:
+            if ref:
+                ref.check(sums)
+            if used:
+                self._use(sha256, sums.size_bytes)
+        return VerifiedFile(path, sums.size_bytes, sha256, cached=True, _quarantine=self.quarantine)
 
     @contextmanager
     def part(self, ref: Ref) -> Generator[Part, None, None]:
@@ -106,21 +107,16 @@ class Store:
         Raises:
             CacheStorageError: Less space is free than the file needs, or the folder cannot be written.
         """
-        with storage_errors(f"preparing {self._root}"):
-            self._prepare(ref.size_bytes)
-            path = self._layout / "part" / f"{ref.sha256 or uuid4().hex}.{uuid4().hex}.part"
-            file = path.open("xb")
-        try:
-            yield Part(path, file, ref)
-        finally:
-            # The bytes are not wanted any more, and an error on its way says more than one of tidying up.
-            with suppress(OSError):
-                file.close()
-            with suppress(OSError):
-                path.unlink()
+        self.prepare(ref.size_bytes)
+        with self.parts.scratch(ref) as part:
+            yield part
 
-    def publish(self, part: Part) -> VerifiedFile:
+    def publish(self, part: Part, known: Iterable[Known] = ()) -> VerifiedFile:
         """Give a full part its final name. A crash leaves either the whole blob or none.
+
+        Args:
+            part: Every byte of it was written.
+            known: Names and versions that it goes by.
 
         Raises:
             ContentError: Its size, or a digest, is not what was asked for.
@@ -131,39 +127,104 @@ class Store:
         final = self.path(sha256)
         with storage_errors(f"keeping {final}"):
             part.settle()
-            final.parent.mkdir(parents=True, exist_ok=True)
-            part.path.replace(final)
-            _sync_folder(final.parent)
-        return VerifiedFile(final, part.sums.size_bytes, sha256, cached=False, _quarantine=self._quarantine)
+            self._folder("blobs", "sha256", sha256[:2])
+            try:
+                replace(part.path, final)
+            except PermissionError:
+                # Windows, and who reads the same content does not let go of it: that is as good as ours.
+                if (there := self.find(sha256)) is None:
+                    raise
+                return there
+            sync_folder(final.parent)
+        self.note(sha256, part.sums.size_bytes, known, part.source)
+        return VerifiedFile(final, part.sums.size_bytes, sha256, cached=False, _quarantine=self.quarantine)
 
-    def _prepare(self, size_bytes: int) -> None:
-        (self._layout / "part").mkdir(parents=True, exist_ok=True)
-        tag = self._root / "CACHEDIR.TAG"
-        if not tag.exists():
-            tag.write_bytes(TAG)
-        if (free := shutil.disk_usage(self._layout).free) < size_bytes:
-            msg = f"{self._root} has {free} bytes free where the file needs {size_bytes}"
+    def note(self, sha256: str, size_bytes: int, known: Iterable[Known] = (), source: str = "") -> None:
+        """Note that the blob was asked for, and what it is known by. Never fails: nothing depends on it."""
+        try:
+            path = self._folder("meta") / f"{sha256}.json"
+            before = meta.read(path) or Meta(size_bytes, time.time())
+            meta.write(path, before.known(known, source))
+        except (OSError, CacheStorageError) as error:
+            _log.debug("the metadata of %s cannot be written: %s", sha256, error)
+
+    def _use(self, sha256: str, size_bytes: int) -> None:
+        if not meta.touch(self.meta(sha256)):
+            self.note(sha256, size_bytes)
+
+    def digests(self) -> Iterator[str]:
+        """Every blob that has a name here, sorted; whether it is intact nobody knows yet. Raises `OSError`."""
+        top = self.layout / "blobs" / "sha256"
+        for folder in sorted(f for f in top.iterdir() if f.is_dir()) if top.is_dir() else ():
+            self._check(folder)
+            names = sorted(p.name for p in folder.iterdir())
+            yield from (n for n in names if _SHA256.fullmatch(n) and n[:2] == folder.name)
+
+    # ---------------------------------------------------------------- pins
+
+    def pin(self, sha256: str, name: str) -> bool:
+        """Keep the blob from being removed, until `unpin` with the same name; whether it is here.
+
+        Raises:
+            ValueError: That is no SHA-256, or no name for a pin.
+            CacheStorageError: The disk says no.
+        """
+        path = self.path(sha256)
+        meta.check_pin(name)
+        with storage_errors(f"pinning {sha256}"):
+            meta.pin(self._folder("pins"), sha256, name)
+            try:
+                file = open_blob(path)
+            except DamagedBlobError:
+                return False
+            if file is None:
+                return False
+            with file:
+                share(file)  # whoever looked for pins before ours was there has removed it by now, or has not
+                return path.exists()
+
+    def unpin(self, sha256: str, name: str) -> bool:
+        """Take a pin away; whether there was one.
+
+        Raises:
+            ValueError: That is no SHA-256, or no name for a pin.
+            CacheStorageError: The disk says no.
+        """
+        check_hex("sha256", sha256)
+        meta.check_pin(name)
+        with storage_errors(f"unpinning {sha256}"):
+            return meta.unpin(self.layout / "pins", sha256, name)
+
+    def pins(self) -> dict[str, tuple[str, ...]]:
+        """Digest to the names it is pinned for, sorted. Raises `OSError`."""
+        return meta.pins(self.layout / "pins")
+
+    # ---------------------------------------------------------------- folders
+
+    def prepare(self, size_bytes: int) -> None:
+        """Make the folder, and see that a file of `size_bytes` has room in it.
+
+        Raises:
+            CacheStorageError: It has not, or the folder cannot be written, or is open to others.
+        """
+        with storage_errors(f"preparing {self.root}"):
+            for folder in (self.parts.folder, self.locks):
+                self._folder(folder.name)
+            tag = self.root / "CACHEDIR.TAG"
+            if not tag.exists():
+                tag.write_bytes(TAG)
+            free = shutil.disk_usage(self.layout).free
+        if free < size_bytes:
+            msg = f"{self.root} has {free} bytes free where the file needs {size_bytes}"
             raise CacheStorageError(msg)
 
+    def _folder(self, *names: str) -> Path:
+        return make_folder(self.root, LAYOUT, *names)
 
-def _summed(path: Path, sums: Sums) -> bool:
-    """Pass the file through `sums`; False when there is none."""
-    with storage_errors(f"reading {path}"):
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
-            return False
-        with file:
-            sum_up(file, sums)
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a new name in `folder` to the disk."""
-    if not _CAN_SYNC_FOLDERS:
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _check(self, inner: Path) -> None:
+        """Refuse to read from a folder in which others could put files: from `inner` up to the root."""
+        with storage_errors(f"reading {self.root}"):
+            check_folder(self.root, link=True)
+            while inner != self.root:
+                check_folder(inner)
+                inner = inner.parent

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ble_ota import __version__
+from ble_ota.cli.app_cache import cache_app
 from ble_ota.cli.app_ledger import history_app, reports_app
 from ble_ota.cli.app_mqtt import auto_app, mqtt_app
 from ble_ota.cli.app_virtual import virtual_app
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(virtual_app, name="virtual")
 app.add_typer(history_app, name="history")
+app.add_typer(cache_app, name="cache")
 app.add_typer(reports_app, name="reports")
 app.add_typer(mqtt_app, name="mqtt")
 app.add_typer(auto_app, name="auto")
@@ -136,6 +138,7 @@ async def update(
     cloud: Cloud = None,
     radio: Radio = None,
     record: Record = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Take the firmware from the cache alone.")] = False,
 ) -> int:
     """Bring one device up to date.
 
@@ -144,7 +147,9 @@ async def update(
     from ble_ota.cli.update import update as job
 
     flags = {"cloud": cloud, "radio": radio}
-    return await job(common, device, flags=flags, yes=yes, allow_downgrade=allow_downgrade, record=record)
+    return await job(
+        common, device, flags=flags, yes=yes, allow_downgrade=allow_downgrade, record=record, offline=offline
+    )
 
 
 @command(app, "flash")

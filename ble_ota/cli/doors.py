@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
 
 import firmware_cache
 from ble_ota import images
+from ble_ota.cli.shelf import bring
 from ble_ota.errors import CloudUnreachableError, StorageError, TrustError
 from ble_ota.events import (
     DownloadDone,
@@ -15,16 +18,27 @@ from ble_ota.events import (
     DownloadStarted,
     Emit,
     ImageVerified,
+    Warned,
 )
-from ble_ota.model import Algorithm, Component, PlannedFile, VerifiedImage
+from ble_ota.model import Algorithm, Component, DeviceInfo, PlannedFile, VerifiedImage
 from ble_ota.settings import Settings
-from ble_ota.update import Fetch
+from ble_ota.update import Fetch, FetchPlanOf
+
+Again: TypeAlias = Callable[[Component, PlannedFile], Awaitable[PlannedFile | None]]
+"""Asks for the plan again, for a fresh address of the same file; None where it is no longer in the plan."""
 
 
-def fetcher(settings: Settings, emit: Emit) -> Fetch:
-    """Downloads through the cache; the bytes that are hashed are the bytes that are sent."""
-    cache = firmware_cache.FirmwareCache(settings.cache_dir)
-    limits = firmware_cache.Limits(window_s=settings.download_window_s)
+def fetcher(settings: Settings, emit: Emit, *, offline: bool = False, again: Again | None = None) -> Fetch:
+    """Downloads through the cache; the bytes that are hashed are the bytes that are sent.
+
+    Args:
+        settings: Where the cache and its mirrors are, and how slow a download may be.
+        emit: Hears how it goes.
+        offline: Take the file from the cache, or a folder that mirrors it, and from nowhere else.
+        again: What to do about a link that has expired; None leaves it at that.
+    """
+    cache = firmware_cache.FirmwareCache(settings.cache_dir, mirrors=[_mirror(place) for place in settings.mirrors])
+    limits = firmware_cache.Limits(window_s=settings.download_window_s, allow_hosts=frozenset(settings.download_hosts))
 
     async def fetch(component: Component, file: PlannedFile) -> VerifiedImage:
         emit(DownloadStarted(component.no, file.size_bytes))
@@ -32,13 +46,44 @@ def fetcher(settings: Settings, emit: Emit) -> Fetch:
         def progress(done: int, total: int) -> None:
             emit(DownloadProgress(component.no, done, total))
 
+        def notice(sentence: str) -> None:
+            emit(Warned(sentence))
+
+        async def from_(url: str) -> firmware_cache.VerifiedFile:
+            return await cache.fetch(_ref(file), url, progress=progress, notice=notice, limits=limits, offline=offline)
+
         with cache_errors():
-            found = await cache.fetch(_ref(file), file.url, progress=progress, limits=limits)
+            try:
+                found = await from_(file.url)
+            except firmware_cache.LinkExpiredError:
+                fresh = await again(component, file) if again else None
+                if fresh is None:
+                    raise
+                found = await from_(fresh.url)
             emit(DownloadDone(component.no, found.size_bytes, found.sha256, found.cached))
             content = await asyncio.to_thread(found.read)
+            await asyncio.to_thread(cache.name, found, firmware_cache.Known(file.name, component.target_version))
         return await verify(component, file, content, emit)
 
     return fetch
+
+
+def relinked(fetch_plan: FetchPlanOf, device: DeviceInfo) -> Again:
+    """Finds a file again in the plan of `device` as it is now: the one of the same size and digests."""
+
+    async def again(component: Component, file: PlannedFile) -> PlannedFile | None:
+        fetched = await fetch_plan(device)
+        here = [f for c in (fetched.components if fetched else ()) if c.no == component.no for f in c.files]
+        return next((f for f in here if (f.size_bytes, f.digests) == (file.size_bytes, file.digests)), None)
+
+    return again
+
+
+def _mirror(place: str) -> firmware_cache.Mirror:
+    """A folder, or the address of a web server over one."""
+    if place.startswith(("https://", "http://")):
+        return firmware_cache.HttpMirror(place)
+    return firmware_cache.FolderMirror(Path(place).expanduser())
 
 
 async def verify(component: Component, file: PlannedFile, content: bytes, emit: Emit) -> VerifiedImage:
@@ -65,6 +110,8 @@ def cache_errors() -> Generator[None, None, None]:
         yield
     except firmware_cache.DownloadError as error:
         raise CloudUnreachableError(str(error), hint=error.hint) from error
+    except firmware_cache.OfflineError as error:
+        raise StorageError(str(error), hint=bring(error.sha256) if error.sha256 else error.hint) from error
     except (firmware_cache.ContentError, firmware_cache.DamagedBlobError) as error:
         raise TrustError(str(error), hint=error.hint) from error
     except firmware_cache.CacheStorageError as error:

@@ -108,7 +108,8 @@ async def _carry_on(run: Run, left: Left) -> Outcome:
         )
         return await flash.bring_file(flash.Task(run, left.settings, word, wish, row.id))
     policy = update.policy_of(left.settings, allow_downgrade=downgrade, attended=True)  # doubts were seen, or will be
-    task = update.Task(run, left.settings, vault_of(left.settings), policy, word, row.id)
+    offline = bool(row.arguments.get("offline"))
+    task = update.Task(run, left.settings, vault_of(left.settings), policy, word, row.id, offline=offline)
     return await update.bring_up_to_date(task, wanted)
 
 

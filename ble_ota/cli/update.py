@@ -12,7 +12,7 @@ from ble_ota.cli import ask
 from ble_ota.cli.carried import claim, consent, unproven
 from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
-from ble_ota.cli.doors import fetcher
+from ble_ota.cli.doors import fetcher, relinked
 from ble_ota.cli.journal import journal_of
 from ble_ota.cli.outbox import Sender, account_of, reporter, send_kept
 from ble_ota.cli.record import meet, recorded
@@ -39,14 +39,16 @@ async def update(
     yes: bool,
     allow_downgrade: bool,
     record: Path | None = None,
+    offline: bool = False,
 ) -> int:
-    """Run `ble-ota update`; into `record` goes its transcript."""
+    """Run `ble-ota update`; into `record` goes its transcript, `offline` takes firmware from the cache alone."""
     run = Run(common, "update", device or "")
 
     async def job(recorder: Recorder | None) -> Outcome:
         settings = common.settings(**flags)
         policy = policy_of(settings, allow_downgrade=allow_downgrade, attended=not yes)
-        task = Task(run, settings, vault_of(settings), policy, ask.consent(common, yes=yes), recorder=recorder)
+        agreed = ask.consent(common, yes=yes)
+        task = Task(run, settings, vault_of(settings), policy, agreed, recorder=recorder, offline=offline)
         return await bring_up_to_date(task, Wanted.parse(device or ""))
 
     return await run.tell(recorded(run, record, job))
@@ -75,6 +77,8 @@ class Task:
     carries_on: str = ""
     """Id of the run that was named to be carried on."""
     recorder: Recorder | None = None
+    offline: bool = False
+    """Take firmware from the cache alone."""
 
 
 async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
@@ -85,7 +89,7 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
     """
     run, settings, emit = task.run, task.settings, task.run.emit
     run.limit(settings.deadline_s)
-    arguments = {"allow_downgrade": task.policy.allow_downgrade}
+    arguments = {"allow_downgrade": task.policy.allow_downgrade, "offline": task.offline}
     journal = await journal_of(run, settings, wanted, arguments, carries_on=task.carries_on)
     center = await run.enter(session_of(run.common, settings, task.vault))
     sender = Sender(center, journal.ledger, account_of(settings), emit, run.id)
@@ -114,7 +118,7 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
             decide=partial(decide, policy=task.policy, now_s=time.time()),
             consent=consent(run, journal, task.consent),
             report=reporter(center, journal, emit),
-            fetch=fetcher(settings, emit),
+            fetch=fetcher(settings, emit, offline=task.offline, again=relinked(center.fetch_plan, device)),
             install=installer.install,
             record=run.record,
             unproven=[c for c in await unproven(journal) if said.running(c) == device.running(c)],  # by its own word

@@ -106,9 +106,11 @@ class Desk:
     def records(self, what: str) -> list[dict[str, Any]]:
         return [r for r in self.center.records() if r["what"] == what]
 
-    async def update(self, *, yes: bool = True, json: bool = True, down: bool = False, device: str = "") -> int:
+    async def update(
+        self, *, yes: bool = True, json: bool = True, down: bool = False, device: str = "", offline: bool = False
+    ) -> int:
         common = Common("update", json=json, no_input=True)
-        return await update(common, device or self.name, flags={}, yes=yes, allow_downgrade=down)
+        return await update(common, device or self.name, flags={}, yes=yes, allow_downgrade=down, offline=offline)
 
     def told(self) -> Told:
         """What was said since the last time one asked."""

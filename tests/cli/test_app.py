@@ -14,7 +14,7 @@ from ble_ota.virtual.peripherals.quecthing import Habits
 from tests.cli.desk import Desk, started, told
 
 COMMANDS = ["demo", "scan", "login", "logout", "whoami", "plan", "update", "flash"]
-GROUPS = ["virtual", "history", "reports", "mqtt", "auto"]
+GROUPS = ["virtual", "history", "reports", "mqtt", "auto", "cache"]
 COMMANDS += ["resume", "inspect", "doctor", *GROUPS]
 COMMON = ["--json", "--config", "--profile", "--verbose", "--quiet", "--log-file", "--no-input"]
 HEAVY = ["bleak", "bumble", "httpx", "sqlalchemy", "cryptography", "pydantic_settings", "keyring"]
@@ -37,7 +37,9 @@ def test_every_command_takes_the_common_options(command: str) -> None:
     assert [option for option in COMMON if option not in said] == []
 
 
-@pytest.mark.parametrize("arguments", ["--help", "--version", "update --help", "virtual cloud --help", "mqtt --help"])
+@pytest.mark.parametrize(
+    "arguments", ["--help", "--version", "update --help", "virtual cloud --help", "mqtt --help", "cache --help"]
+)
 async def test_nothing_heavy_is_imported_to_say_little(arguments: str) -> None:
     program = (
         "import sys\nsys.argv = ['ble-ota', *sys.argv[1:]]\nfrom ble_ota.cli import main\n"

@@ -15,6 +15,7 @@ from ble_ota.settings import isolated
 from ble_ota.virtual.developer_center import Faults
 from ble_ota.virtual.peripherals.quecthing import Habits
 from ble_ota.virtual.world import World
+from firmware_cache import FirmwareCache
 from tests.cli.desk import Desk
 from tests.cli.left import at, killed, settings
 
@@ -326,3 +327,14 @@ async def test_words_of_a_device_are_words_wherever_they_go(desk: Desk) -> None:
             {"": "1.0.0"},
             {"": "1'; DROP TABLE run;--=cmd()"},
         ]
+
+
+async def test_offline_takes_the_firmware_from_the_cache_alone(desk: Desk, tmp_path: Path) -> None:
+    assert await desk.update(offline=True) == 22
+    last = desk.told().last
+    assert (last["verdict"], last["reason"]) == ("ERROR", "storage")
+    assert "ble-ota cache import" in last["hint"]
+    FirmwareCache(tmp_path / "cache").add(desk.world.firmware(desk.world.components[0].files[0]))
+    assert await desk.update(offline=True) == 0
+    assert desk.told().last["verdict"] == "PASS"
+    assert desk.records("firmware.fetched") == []

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = Path(__file__).with_name("README.md")
 TEXT = README.read_text("utf-8")
-GROUPS = {"A": 14, "P": 11, "B": 10, "D": 8, "S": 6, "M": 5}
+GROUPS = {"A": 14, "P": 11, "B": 10, "D": 8, "S": 6, "M": 5, "N": 15, "C": 13}
 IDS = [f"{group}{n}" for group, most in GROUPS.items() for n in range(1, most + 1)]
 ROW = re.compile(r"^\| (?P<id>[A-Z][0-9]+) \| (?P<fault>[^|]+) \| (?P<proof>[^|]+) \|$", re.MULTILINE)
 NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import ssl
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from hashlib import sha256
 from ipaddress import IPv4Address
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from cryptography import x509
@@ -16,9 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from firmware_cache import FirmwareCache, FirmwareCacheError, Limits, Ref, VerifiedFile
+from firmware_cache import FirmwareCache, FirmwareCacheError, Limits, Ref, VerifiedFile, sidecar
+from firmware_cache.owner import Owner
+from firmware_cache.parts import Parts
 from firmware_cache.store import Store
-from tests.firmware_cache.origin import CONTENT, Origin
+from tests.firmware_cache.origin import CONTENT, ETAG, Origin
 
 REF = Ref(len(CONTENT), sha256=sha256(CONTENT).hexdigest())
 QUICK = Limits(pause_s=0.0)
@@ -125,6 +131,11 @@ def put(made: Store, content: bytes = CONTENT, ref: Ref = REF) -> VerifiedFile:
         return made.publish(part)
 
 
+def put_any(made: Store, content: bytes) -> str:
+    """Keep `content`; its digest."""
+    return put(made, content, Ref(len(content), sha256=sha256(content).hexdigest())).sha256
+
+
 async def refused(cache: FirmwareCache, url: str, *, ref: Ref = REF, limits: Limits = QUICK) -> FirmwareCacheError:
     """The error that a fetch must end in, before anybody loses patience."""
     with pytest.raises(FirmwareCacheError) as caught:
@@ -132,3 +143,52 @@ async def refused(cache: FirmwareCache, url: str, *, ref: Ref = REF, limits: Lim
             await cache.fetch(ref, url, limits=limits)
     assert "s3cret" not in f"{caught.value} {caught.value!r}"
     return caught.value
+
+
+def begin(root: Path, content: bytes, *, etag: str = ETAG, ref: Ref = REF) -> Path:
+    """Leave a part of `ref` for whoever comes next, as a download does that was stopped."""
+    store = Store(root)
+    store.prepare(0)
+    part = store.parts.fresh(ref)
+    part.restart(etag)
+    part.write(content)
+    store.parts.give_back(part)
+    return root / "v1" / "part" / f"{ref.sha256}.part"
+
+
+DEAD = Owner(machine=Owner.here().machine, boot="an earlier one", pid=1, started="0")
+
+
+def orphan(part: Path, owner: Owner = DEAD) -> Path:
+    """Make of a part that was given back one that `owner` is writing."""
+    busy = part.with_name(f"{part.stem}.{uuid4().hex}.busy")
+    known = sidecar.read(part)
+    assert known
+    sidecar.write(busy, replace(known, owner=owner))
+    sidecar.beside(part).unlink()
+    return part.rename(busy)
+
+
+ELSEWHERE = Owner("another machine", "boot", 7, "1")
+
+
+@pytest.fixture
+def folder(root: Path) -> Parts:
+    store = Store(root)
+    store.prepare(0)
+    return store.parts
+
+
+def claimed(folder: Parts, ref: Ref = REF) -> tuple[bytes, bool]:
+    """What a claim finds, and whether it has to be copied; it is dropped afterwards."""
+    part, older = folder.claim(ref)
+    found = (older or part).path.read_bytes()
+    for one in filter(None, (part, older)):
+        folder.discard(one)
+    return found, older is not None
+
+
+def age(path: Path, seconds: float) -> Path:
+    at = time.time() - seconds
+    os.utime(path, (at, at))
+    return path

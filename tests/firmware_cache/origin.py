@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 CONTENT = random.Random(7).randbytes(150_001)  # does not repeat, and is no multiple of any chunk
+
+ETAG = '"v1"'
+ASKED: ContextVar[str] = ContextVar("ASKED")
+"""The head of the request that is being answered."""
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -59,10 +65,16 @@ class Origin:
         self.replies[path] = list(replies)
         return f"{self.scheme}://127.0.0.1:{self.port}{path}?sig=s3cret"
 
+    @property
+    def starts(self) -> list[int | None]:
+        """The byte that each request began at; None where it asked for no range."""
+        return [start_of(head) for head in self.requests]
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.requests.append(head)
+            ASKED.set(head)
             queue = self.replies[head.split()[1].partition("?")[0]]
             await (queue.pop(0) if len(queue) > 1 else queue[0])(reader, writer)
         except ConnectionError:
@@ -73,11 +85,42 @@ class Origin:
             writer.close()
 
 
-def then_silence(body: bytes) -> Reply:
+def start_of(head: str) -> int | None:
+    """The byte that a request begins at; None where it asks for no range."""
+    found = re.search(r"^range: bytes=([0-9]+)-\r$", head, re.MULTILINE | re.IGNORECASE)
+    return int(found[1]) if found else None
+
+
+def rest(
+    body: bytes, found: str | None, *headers: str, status: str = "206 Partial Content", length: int | None = -1
+) -> Reply:
+    """An answer to a range, that says in Content-Range what `found` says."""
+    said = () if found is None else (f"Content-Range: {found}",)
+    return answer(body, *said, *headers, status=status, length=length)
+
+
+def ranged(content: bytes = CONTENT, etag: str = ETAG, *, most: int | None = None) -> Reply:
+    """What a good server says, range or not; after `most` bytes the connection drops."""
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = ASKED.get()
+        same = f"if-range: {etag}\r\n" in head.lower()
+        start = (start_of(head) or 0) if same else 0
+        body, said = content[start:][:most], f"ETag: {etag}"
+        if start:
+            found = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            await rest(body, found, said, length=len(content) - start)(reader, writer)
+        else:
+            await answer(body, said, length=len(content))(reader, writer)
+
+    return reply
+
+
+def then_silence(body: bytes, *headers: str) -> Reply:
     """The head and `body`, then nothing, until the client goes."""
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await answer(body, length=len(CONTENT))(reader, writer)
+        await answer(body, *headers, length=len(CONTENT))(reader, writer)
         await reader.read()
 
     return reply
@@ -94,13 +137,20 @@ def then_reset(body: bytes) -> Reply:
     return reply
 
 
-async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def dripping(body: bytes, head: str) -> Reply:
     """A byte every few milliseconds, until the client goes."""
-    writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(CONTENT)}\r\n\r\n".encode())
-    for at in range(len(CONTENT)):
-        writer.write(CONTENT[at : at + 1])
-        await writer.drain()
-        await asyncio.sleep(0.005)
+
+    async def reply(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+        for at in range(len(body)):
+            writer.write(body[at : at + 1])
+            await writer.drain()
+            await asyncio.sleep(0.005)
+
+    return reply
+
+
+drip = dripping(CONTENT, "HTTP/1.1 200 OK\r\n")
 
 
 async def endless(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from firmware_cache import CacheStorageError, ContentError, FirmwareCache, FirmwareCacheError, Ref
+from firmware_cache import CacheStorageError, ContentError, FirmwareCache, FirmwareCacheError, Known, Ref, Verified
 from tests.firmware_cache.conftest import REF, blobs, damage, parts, quarantined
 from tests.firmware_cache.origin import CONTENT, Origin, answer, redirect
 
@@ -204,3 +204,64 @@ def test_a_folder_that_cannot_be_one_is_an_error_of_ours(cache: FirmwareCache, r
     root.write_bytes(b"in the way")
     with pytest.raises(FirmwareCacheError):
         cache.find(SHA256)
+
+
+# ---------------------------------------------------------------- what is here
+
+
+def test_an_added_file_is_listed_with_its_name(cache: FirmwareCache, file: Path) -> None:
+    cache.add(file, known=Known("fw.bin", "1.0"))
+    assert [(e.sha256, e.known_as) for e in cache.entries()] == [(SHA256, (Known("fw.bin", "1.0"),))]
+
+
+def test_what_is_added_again_gets_another_name(cache: FirmwareCache) -> None:
+    cache.add(CONTENT, known=Known("a"))
+    cache.add(CONTENT, known=Known("b"))
+    assert cache.entries()[0].known_as == (Known("a"), Known("b"))
+
+
+def test_a_file_that_is_here_can_be_named(cache: FirmwareCache) -> None:
+    cache.name(cache.add(CONTENT), Known("fw.bin", "1.0"))
+    assert cache.entries()[0].known_as == (Known("fw.bin", "1.0"),)
+
+
+def test_a_cache_without_a_folder_is_in_the_systems(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert FirmwareCache().root == tmp_path / "firmware-cache"
+
+
+def test_a_cache_knows_its_folder(cache: FirmwareCache, root: Path) -> None:
+    assert cache.root == root
+
+
+def test_a_pinned_file_stays_until_it_is_unpinned(cache: FirmwareCache) -> None:
+    cache.add(CONTENT)
+    assert (cache.pin(SHA256), cache.pins()) == (True, {SHA256: ("user",)})
+    assert cache.prune(0, 0).spared == {SHA256: "pinned"}
+    assert (cache.unpin(SHA256), cache.unpin(SHA256)) == (True, False)
+    assert [e.sha256 for e in cache.prune(0, 0).removed] == [SHA256]
+
+
+def test_pins_that_cannot_be_read_are_an_error_of_ours(cache: FirmwareCache, root: Path) -> None:
+    (root / "v1").mkdir(parents=True)
+    (root / "v1" / "pins").write_bytes(b"in the way")
+    with pytest.raises(CacheStorageError, match="Not a directory"):
+        cache.pins()
+
+
+def test_verify_names_what_is_damaged(cache: FirmwareCache) -> None:
+    damage(cache.add(CONTENT).path, b"rot")
+    intact = cache.add(b"other").sha256
+    assert cache.verify() == Verified((intact,), (SHA256,))
+
+
+def test_a_bundle_carries_a_file_to_another_cache(cache: FirmwareCache, tmp_path: Path) -> None:
+    cache.add(CONTENT)
+    assert [e.sha256 for e in cache.export(tmp_path / "fw.tar", [SHA256])] == [SHA256]
+    assert FirmwareCache(tmp_path / "other").import_(tmp_path / "fw.tar").added == (SHA256,)
+
+
+def test_a_mirror_is_filled(cache: FirmwareCache, tmp_path: Path) -> None:
+    cache.add(CONTENT)
+    assert cache.push(tmp_path / "mirror").copied == (SHA256,)
+    assert (tmp_path / "mirror" / "blobs" / "sha256" / SHA256).read_bytes() == CONTENT

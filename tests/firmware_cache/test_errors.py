@@ -8,6 +8,8 @@ from firmware_cache import (
     DamagedBlobError,
     DownloadError,
     FirmwareCacheError,
+    NotCachedError,
+    OfflineError,
 )
 from firmware_cache.errors import TEXT_MAX, clean
 
@@ -43,3 +45,20 @@ def test_foreign_text_cannot_steer_a_terminal() -> None:
 
 def test_foreign_text_is_bounded() -> None:
     assert len(clean("x" * 10_000)) == TEXT_MAX
+
+
+def test_a_file_that_is_not_here_is_named() -> None:
+    error = NotCachedError("ab" * 32)
+    assert (str(error), error.sha256) == (f"{'ab' * 32} is not in the cache", "ab" * 32)
+    assert "import a bundle" in error.hint
+
+
+def test_a_file_that_may_not_be_fetched_is_named_with_what_would_bring_it() -> None:
+    error = OfflineError("ab" * 32)
+    assert isinstance(error, NotCachedError)
+    assert f"sha256:{'ab' * 32} is not in the cache" in str(error)
+    assert "export it there into a bundle, and import that here" in error.hint
+
+
+def test_a_file_without_a_sha256_is_not_named_by_it() -> None:
+    assert str(OfflineError("", hint="x")).startswith("a file without a SHA-256 is not in the cache")

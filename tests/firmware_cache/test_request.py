@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import socket
 import ssl
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import pytest
 
-from firmware_cache import DownloadError, FirmwareCache, Limits
+from firmware_cache import DownloadError, FirmwareCache, Limits, peers
 from tests.firmware_cache.conftest import REF, refused
 from tests.firmware_cache.origin import CONTENT, Origin, answer, redirect, silence
 
@@ -93,6 +94,30 @@ async def test_a_redirect_that_is_no_address_is_an_error_of_ours(cache: Firmware
 async def test_plain_http_elsewhere_is_refused(cache: FirmwareCache) -> None:
     error = await refused(cache, "http://192.0.2.1/fw.bin?sig=s3cret")
     assert "plain http from 192.0.2.1 is refused" in str(error)
+
+
+async def test_a_redirect_into_a_private_network_is_not_followed(cache: FirmwareCache, origin: Origin) -> None:
+    error = await refused(cache, origin.serve(redirect("https://10.9.8.7/fw.bin?sig=s3cret")))
+    assert str(error).startswith("a redirect leads to 10.9.8.7, which is on this machine or in a private network")
+    assert "allow this host" in error.hint
+
+
+@pytest.mark.parametrize("allowed", [frozenset[str](), frozenset({"127.0.0.1"})])
+async def test_a_name_that_leads_elsewhere_by_now_is_noticed_before_the_body(
+    cache: FirmwareCache, origin: Origin, monkeypatch: pytest.MonkeyPatch, allowed: frozenset[str]
+) -> None:
+    async def outside(*_: object) -> None:
+        """What the name was when it was looked up."""
+
+    homes = iter([ip_address("8.8.8.8"), ip_address("127.0.0.1")])
+    monkeypatch.setattr(peers, "check_name", outside)
+    monkeypatch.setattr(peers, "peer", lambda _: next(homes))
+    url, limits = origin.serve(redirect("/there")), Limits(allow_hosts=allowed)
+    origin.serve(answer(), path="/there")
+    if allowed:
+        assert (await cache.fetch(REF, url, limits=limits)).read() == CONTENT
+    else:
+        assert "private network" in str(await refused(cache, url, limits=limits))
 
 
 # ---------------------------------------------------------------- TLS

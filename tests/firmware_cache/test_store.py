@@ -5,6 +5,7 @@ import resource
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import md5, sha256
@@ -14,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_cache import CacheStorageError, ContentError, FirmwareCache, Ref, store
+from firmware_cache import CacheStorageError, ContentError, FirmwareCache, Known, Ref, default_root, files, meta
 from firmware_cache.store import Store
-from tests.firmware_cache.conftest import REF, ROT, blobs, damage, parts, put, quarantined
+from tests.firmware_cache.conftest import REF, ROT, blobs, damage, parts, put, put_any, quarantined
 from tests.firmware_cache.origin import CONTENT
 
 SHA256 = sha256(CONTENT).hexdigest()
@@ -93,10 +94,29 @@ def test_each_damaged_blob_has_its_own_place_in_quarantine(made: Store, root: Pa
     assert sorted(p.read_bytes() for p in quarantined(root)) == [b"rot 1", b"rot 2"]
 
 
-def test_a_blob_that_cannot_be_read_is_named(made: Store) -> None:
-    made.path(SHA256).mkdir(parents=True)
-    with pytest.raises(CacheStorageError, match=f"reading .*{SHA256}: Is a directory"):
+def test_a_blob_that_cannot_be_read_is_named(made: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(made)
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("firmware_cache.blob.open_blob", broken)
+    with pytest.raises(CacheStorageError, match=f"reading .*{SHA256}: Input/output error"):
         made.find(SHA256)
+
+
+def test_a_folder_in_place_of_a_blob_goes_to_quarantine(made: Store, root: Path) -> None:
+    made.path(SHA256).mkdir(parents=True)
+    assert made.find(SHA256) is None
+    assert [p.is_dir() for p in quarantined(root)] == [True]
+
+
+def test_what_went_to_quarantine_says_when(made: Store, root: Path) -> None:
+    before_s = int(time.time())
+    damage(put(made).path, b"rot")
+    made.find(SHA256)
+    digest, at_s, _ = quarantined(root)[0].name.split(".")
+    assert (digest, before_s <= int(at_s) <= time.time()) == (SHA256, True)
 
 
 def test_a_found_blob_of_another_size_than_asked_for_is_refused(made: Store) -> None:
@@ -181,6 +201,233 @@ def test_a_folder_that_cannot_be_made_is_named(root: Path) -> None:
         put(Store(root))
 
 
+def test_the_folder_by_default_is_the_systems_for_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_root() == tmp_path / "firmware-cache"
+
+
+@pytest.mark.parametrize("other", ["v0", "v2"])
+def test_a_cache_of_another_layout_is_left_alone(made: Store, root: Path, other: str) -> None:
+    theirs = root / other / "blobs" / "sha256" / SHA256[:2] / SHA256
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(CONTENT)
+    assert made.find(SHA256) is None
+    put(made)
+    assert theirs.read_bytes() == CONTENT
+
+
+def test_where_the_disk_holds_on_to_a_name_an_intact_blob_of_it_is_taken(
+    made: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(made)
+    monkeypatch.setattr("firmware_cache.store.replace", held)
+    assert put(made).cached
+
+
+def test_where_the_disk_holds_on_to_a_name_without_a_blob_that_is_an_error(
+    made: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firmware_cache.store.replace", held)
+    with pytest.raises(CacheStorageError, match="is open elsewhere"):
+        put(made)
+
+
+def held(_source: Path, _target: Path) -> None:
+    raise PermissionError(13, "is open elsewhere")
+
+
+# ---------------------------------------------------------------- metadata
+
+
+def test_a_published_file_has_its_size_and_source_noted(made: Store) -> None:
+    with made.part(REF) as part:
+        part.write(CONTENT)
+        part.source = "cdn.example.com"
+        made.publish(part, [Known("fw.bin", "1.2")])
+    found = meta.read(made.meta(SHA256))
+    assert found is not None
+    assert (found.size_bytes, found.source, found.known_as) == (
+        len(CONTENT),
+        "cdn.example.com",
+        (Known("fw.bin", "1.2"),),
+    )
+
+
+def test_a_name_that_is_noted_keeps_the_others_and_the_time(made: Store) -> None:
+    put(made)
+    made.note(SHA256, len(CONTENT), [Known("a", "1")], "host")
+    before = meta.read(made.meta(SHA256))
+    made.note(SHA256, len(CONTENT), [Known("b", "2")])
+    after = meta.read(made.meta(SHA256))
+    assert before
+    assert after
+    assert (after.known_as, after.source, after.added_s) == ((Known("a", "1"), Known("b", "2")), "host", before.added_s)
+
+
+@pytest.mark.parametrize("found", [b"", b"{", b"[" * 100_000, b"7", b"{}", b'{"size_bytes": "x"}', b"\xff"])
+def test_metadata_that_cannot_be_read_keeps_no_blob_from_use(made: Store, found: bytes) -> None:
+    put(made)
+    made.meta(SHA256).write_bytes(found)
+    assert made.find(SHA256) is not None
+
+
+def test_metadata_that_cannot_be_written_keeps_no_blob_from_use(made: Store, root: Path) -> None:
+    (root / "v1").mkdir(parents=True)
+    (root / "v1" / "meta").write_bytes(b"in the way")
+    put(made)
+    assert made.find(SHA256) is not None
+
+
+def test_a_blob_that_is_found_was_used_now(made: Store) -> None:
+    put(made)
+    os.utime(made.meta(SHA256), (1, 1))
+    made.find(SHA256)
+    assert made.meta(SHA256).stat().st_mtime > time.time() - 60
+
+
+def test_a_blob_that_is_looked_at_was_not_used(made: Store) -> None:
+    put(made)
+    os.utime(made.meta(SHA256), (1, 1))
+    made.find(SHA256, used=False)
+    assert made.meta(SHA256).stat().st_mtime == 1
+
+
+def test_a_blob_without_metadata_gets_some_by_its_use(made: Store) -> None:
+    put(made)
+    made.meta(SHA256).unlink()
+    made.find(SHA256)
+    assert meta.read(made.meta(SHA256)) is not None
+
+
+# ---------------------------------------------------------------- what others could change
+
+
+@pytest.mark.parametrize("name", ["v1", "v1/blobs", "v1/blobs/sha256", f"v1/blobs/sha256/{SHA256[:2]}"])
+def test_a_link_in_place_of_a_folder_is_refused(made: Store, root: Path, tmp_path: Path, name: str) -> None:
+    put(made)
+    (root / name).rename(tmp_path / "elsewhere")
+    (root / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CacheStorageError, match="is a link where a folder must be"):
+        made.find(SHA256)
+    with pytest.raises(CacheStorageError, match="is a link where a folder must be"):
+        put(made)
+
+
+@pytest.mark.parametrize("name", [".", "v1", "v1/blobs", f"v1/blobs/sha256/{SHA256[:2]}"])
+def test_a_folder_that_everybody_may_write_is_refused(made: Store, root: Path, name: str) -> None:
+    put(made)
+    (root / name).chmod(0o777)
+    with pytest.raises(CacheStorageError, match="may be written by everybody"):
+        made.find(SHA256)
+    with pytest.raises(CacheStorageError, match="may be written by everybody"):
+        put(made)
+
+
+def test_an_open_umask_opens_no_folder(made: Store, root: Path) -> None:
+    before = os.umask(0)
+    try:
+        put(made)
+    finally:
+        os.umask(before)
+    assert [p for p in (root, *root.rglob("*")) if p.is_dir() and p.stat().st_mode & stat.S_IWOTH] == []
+
+
+def test_a_link_in_place_of_a_blob_goes_to_quarantine(made: Store, root: Path, tmp_path: Path) -> None:
+    path = put(made).path
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert made.find(SHA256) is None
+    assert ([p.is_symlink() for p in quarantined(root)], (tmp_path / "elsewhere").read_bytes()) == ([True], CONTENT)
+
+
+def test_a_blob_with_a_second_name_goes_to_quarantine(made: Store, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").hardlink_to(put(made).path)
+    assert made.find(SHA256) is None
+    assert len(quarantined(root)) == 1
+
+
+# ---------------------------------------------------------------- every blob
+
+
+def test_every_digest_is_listed_in_order(made: Store) -> None:
+    wanted = sorted(put_any(made, bytes([n])) for n in range(20))
+    assert list(made.digests()) == wanted
+
+
+def test_what_is_no_blob_is_not_listed(made: Store, root: Path) -> None:
+    put(made)
+    top = root / "v1" / "blobs" / "sha256"
+    (top / "00").mkdir()
+    (top / "00" / SHA256).write_bytes(CONTENT)
+    (top / SHA256[:2] / "note.txt").write_bytes(b"")
+    (top / "note.txt").write_bytes(b"")
+    assert list(made.digests()) == [SHA256]
+
+
+def test_an_empty_cache_lists_nothing(made: Store) -> None:
+    assert list(made.digests()) == []
+
+
+# ---------------------------------------------------------------- pins
+
+
+def test_a_pin_says_whether_the_blob_is_here(made: Store) -> None:
+    assert made.pin(SHA256, "line-1") is False
+    put(made)
+    assert made.pin(SHA256, "line-1") is True
+
+
+def test_pins_of_several_names_stand_side_by_side(made: Store) -> None:
+    put(made)
+    made.pin(SHA256, "b")
+    made.pin(SHA256, "a")
+    made.pin(SHA256, "a")
+    assert made.pins() == {SHA256: ("a", "b")}
+
+
+def test_an_unpinned_blob_keeps_the_pins_of_others(made: Store) -> None:
+    made.pin(SHA256, "a")
+    made.pin(SHA256, "b")
+    assert (made.unpin(SHA256, "a"), made.unpin(SHA256, "a"), made.pins()) == (True, False, {SHA256: ("b",)})
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "../x", "a/b", "x" * 65, "é", "a\n"])
+def test_a_pin_has_a_plain_name(made: Store, name: str) -> None:
+    with pytest.raises(ValueError, match="1 to 64"):
+        made.pin(SHA256, name)
+    with pytest.raises(ValueError, match="1 to 64"):
+        made.unpin(SHA256, name)
+
+
+@pytest.mark.parametrize("digest", ["../../x", SHA256[:12]])
+def test_only_a_digest_is_pinned(made: Store, digest: str) -> None:
+    with pytest.raises(ValueError, match="sha256"):
+        made.pin(digest, "a")
+    with pytest.raises(ValueError, match="sha256"):
+        made.unpin(digest, "a")
+
+
+def test_a_pin_of_something_that_is_no_blob_says_it_is_not_here(made: Store) -> None:
+    made.path(SHA256).mkdir(parents=True)
+    assert made.pin(SHA256, "a") is False
+
+
+def test_a_pin_on_a_blob_that_is_being_removed_waits_and_says_it_is_gone(
+    made: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(made).path
+
+    def removed_meanwhile(_file: object) -> bool:
+        path.unlink()
+        return True
+
+    monkeypatch.setattr("firmware_cache.store.share", removed_meanwhile)
+    assert made.pin(SHA256, "a") is False
+
+
+# ---------------------------------------------------------------- a disk that is full
+
+
 @contextmanager
 def full_disk() -> Iterator[None]:
     """No file may grow beyond 1000 bytes: the system itself refuses, as it does when the disk is full.
@@ -228,11 +475,12 @@ def test_the_bytes_are_on_disk_before_the_name_and_the_name_before_the_end(
 
     monkeypatch.setattr(os, "fsync", fsync)
     put(made, content, ref)
-    assert seen == [("file of 1000", False), ("folder", True)]
+    assert seen[:2] == [("file of 1000", False), ("folder", True)]
+    assert all(existed for _, existed in seen[2:])  # metadata comes after, and may be lost
 
 
 def test_a_system_that_cannot_sync_folders_publishes_all_the_same(made: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_CAN_SYNC_FOLDERS", False)
+    monkeypatch.setattr(files, "_CAN_SYNC_FOLDERS", False)
     assert put(made).read() == CONTENT
 
 
