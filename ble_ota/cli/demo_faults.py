@@ -74,7 +74,7 @@ FAULTS = (
     Fault("power-cut", 0, "the device loses its power once, boots, and is sent all of it again", 60, strike="power"),
     Fault("pause", 0, "the device asks for a pause, and goes on", 30,
           device=lambda at: {"pauses": [{"at": at, "delay_s": 3, "lasts_s": 1.0}]}),
-    Fault("truncated-download", 0, "the first download breaks off half-way, and is tried again",
+    Fault("truncated-download", 0, "the first download breaks off half-way, and goes on there",
           cloud=lambda at: {"only": "/oss/", "times": 1, "truncate_at": at}),
     Fault("lost-report", 0, "the Developer Center does not take the report of success, which is kept",
           cloud=lambda _: {"only": "reportUpgradeStatus", "spares": 1, "status": 500}),

@@ -258,7 +258,7 @@ def install(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ble_ota.ledger.ledger._whole", whole)
     monkeypatch.setitem(Ledger.__dict__["open"].__func__.__kwdefaults__, "now", clock)
     monkeypatch.setattr("ble_ota.cli.update.radio_of", radio)
-    monkeypatch.setattr("firmware_cache.cache._client", client)
+    monkeypatch.setattr("firmware_cache.fetching.carrier", client)
     made = partial(cloud.DeveloperCenter, transport=wires, clock=clock)
     monkeypatch.setattr("ble_ota.cli.session.DeveloperCenter", made)
     for name, value in _environment(factory).items():

@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ble_ota.virtual.world import World
 from tests.journeys.processes import DONE_S, process, ready, run
+
+pytestmark = pytest.mark.timeout(240)  # whole processes, one after another
 
 
 async def host(home: Path, radio: str, env: dict[str, str]) -> tuple[int | None, list[dict[str, Any]]]:

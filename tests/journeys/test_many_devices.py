@@ -52,6 +52,7 @@ def file_of(tmp_path: Path) -> tuple[World, Path]:
     return world, listed
 
 
+@pytest.mark.timeout(240)  # whole processes, and five hundred devices
 async def test_five_hundred_devices_are_planned_confirmed_and_watched(
     file_of: tuple[World, Path], tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ from tests.journeys.processes import Ran, process, ready, run
 
 Shell: TypeAlias = Callable[..., Awaitable[Ran]]
 
+pytestmark = pytest.mark.timeout(240)  # whole processes, one after another
+
 HABITS = {"*": {"download_s": 0.3, "upgrade_s": 0.3}}
 
 
