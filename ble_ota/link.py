@@ -25,6 +25,12 @@ class Advert:
     """Service UUIDs, 128-bit, lower case."""
     manufacturer: Mapping[int, bytes] = field(default_factory=dict[int, bytes])
     """Company identifier to data."""
+    address_type: str = ""
+    """`public` or `random`; "" where the system does not tell."""
+    connectable: bool | None = None
+    """Whether it takes connections now; None where the system does not tell."""
+    bonded: bool | None = None
+    """Whether the system keeps keys of it; None where it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,19 @@ class QuecThingSettings(BaseModel):
         return {"": VERSION_ID} | given
 
 
+class BumbleSettings(BaseModel):
+    """How a controller of one's own (`--radio bumble:…`) carries links; see `gatt.bumble_options.LinkOptions`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    interval_ms: float = Field(default=15, ge=7.5, le=100, multiple_of=1.25)  # connection interval
+    phy: Literal["2M", "1M"] = "2M"  # 1M reaches further
+    data_bytes: int = Field(default=251, ge=27, le=251)  # longest link-layer payload
+    mtu: int = Field(default=517, ge=23, le=517)  # ATT MTU to offer
+    supervision_s: float = Field(default=6, ge=1, le=32)  # silence after which a link is lost
+    links: int = Field(default=8, ge=1, le=32)  # at once, per controller
+
+
 class Settings(BaseSettings):
     """All settings, with their defaults. Times are seconds."""
 
@@ -74,6 +87,7 @@ class Settings(BaseSettings):
     # where
     cloud: str = "cn"
     radio: str = "bleak"
+    bumble: BumbleSettings = Field(default_factory=BumbleSettings)
     cache_dir: Path = Path(platformdirs.user_cache_dir(APP))
     state_dir: Path = Path(platformdirs.user_state_dir(APP))
     ledger: str = ""  # SQLAlchemy URL; "" is the file ledger.db of state_dir

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ble_ota import addresses
 from ble_ota.errors import BleOtaError, DeviceAmbiguousError, DeviceNotFoundError, Retry
 from ble_ota.events import Emit, LinkConnected, LinkLost
 from ble_ota.link import Advert, Link, Radio
@@ -26,7 +26,7 @@ SCAN_S = 10.0  # our choice: a device that advertises every second is heard seve
 OTHERS_S = 2.0  # how long to go on listening for a second device that fits
 CONNECT_S = 20.0  # our choice: two advertising intervals of the slowest devices, and discovery
 IDENTIFY_LINKS = 3  # our choice: nothing is under way yet, and somebody waits
-_ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
+HEARD_MAX = 1024  # addresses kept for the case that the one that is meant is not among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,9 @@ class Wanted:
     @classmethod
     def parse(cls, text: str) -> Wanted:
         """Read `DEVICE` of the command line: an address, PRODUCT_KEY/DEVICE_KEY, or a name."""
-        if _ADDRESS.fullmatch(text):
-            return cls(address=text.upper())
+        address = addresses.normal(text)
+        if address is not None:
+            return cls(address=address)
         product_key, slash, device_key = text.partition("/")
         if slash and product_key and device_key:
             return cls(product_key=product_key, device_key=device_key)
@@ -106,9 +107,12 @@ async def find(radio: Radio, drivers: Iterable[AnyDriver], wanted: Wanted, *, wi
     table = tuple(drivers)
     loop = asyncio.get_running_loop()
     seen: dict[str, Target] = {}
+    heard: set[str] = set()
     enough_at = loop.time() + within_s
     async with aclosing(radio.scan(within_s=within_s)) as adverts:
         async for advert in adverts:
+            if len(heard) < HEARD_MAX:
+                heard.add(advert.address)
             target = _note(seen, advert, table)
             if target is not None and wanted.fits(target.advert, target.sighting):
                 if wanted.address and target.device_key:
@@ -117,7 +121,10 @@ async def find(radio: Radio, drivers: Iterable[AnyDriver], wanted: Wanted, *, wi
             if loop.time() >= enough_at:
                 break
     fitting = [t for t in seen.values() if wanted.fits(t.advert, t.sighting)]
-    return _only(fitting, wanted, within_s)
+    if not fitting:
+        msg = f"{wanted} was not heard within {within_s:g} s"
+        raise DeviceNotFoundError(msg, hint=addresses.missing(wanted.address, heard) if wanted.address else None)
+    return _only(fitting, wanted)
 
 
 def _note(seen: dict[str, Target], advert: Advert, drivers: Iterable[AnyDriver]) -> Target | None:
@@ -132,10 +139,7 @@ def _note(seen: dict[str, Target], advert: Advert, drivers: Iterable[AnyDriver])
     return seen[advert.address]
 
 
-def _only(fitting: list[Target], wanted: Wanted, within_s: float) -> Target:
-    if not fitting:
-        msg = f"{wanted} was not heard within {within_s:g} s"
-        raise DeviceNotFoundError(msg)
+def _only(fitting: list[Target], wanted: Wanted) -> Target:
     if len(fitting) > 1:
         msg = f"{wanted} fits {len(fitting)} devices: {', '.join(sorted(map(str, fitting)))}"
         raise DeviceAmbiguousError(msg)

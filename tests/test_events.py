@@ -163,7 +163,7 @@ def test_the_schema_has_the_types_of_an_event(cls: type[Event]) -> None:
 
 def test_the_schema_lists_every_event_and_no_other() -> None:
     listed = [one["$ref"].removeprefix("#/$defs/") for one in SCHEMA["oneOf"]]
-    assert listed == [*(cls.name for cls in CLASSES), "upgrade.changed", "result", "error"]
+    assert listed == [*(cls.name for cls in CLASSES), "upgrade.changed", "scan.seen", "result", "error"]
 
 
 def test_the_schema_lists_every_verdict() -> None:

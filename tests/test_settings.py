@@ -170,3 +170,30 @@ def test_every_piece_of_evidence_is_about_a_setting(name: str) -> None:
     for part in name.split("."):
         assert hasattr(value, part)
         value = getattr(value, part)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("interval_ms", 7.4),
+        ("interval_ms", 101.25),
+        ("interval_ms", 15.5),
+        ("phy", "coded"),
+        ("data_bytes", 26),
+        ("data_bytes", 252),
+        ("mtu", 22),
+        ("mtu", 518),
+        ("supervision_s", 0.5),
+        ("supervision_s", 33),
+        ("links", 0),
+        ("links", 33),
+    ],
+)
+def test_a_link_that_no_controller_makes_is_refused(setting: str, value: object) -> None:
+    with pytest.raises(SettingsError, match=setting):
+        isolated(bumble={setting: value})
+
+
+def test_a_link_as_controllers_make_them_is_taken() -> None:
+    said = isolated(bumble={"interval_ms": 7.5, "phy": "1M", "links": 1}).bumble
+    assert (said.interval_ms, said.phy, said.links, said.data_bytes) == (7.5, "1M", 1, 251)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ble_ota import target
 from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError
 from ble_ota.link import Advert, Link
 from ble_ota.protocols import quecthing
@@ -50,6 +51,9 @@ class Saying:
     ("text", "wanted"),
     [
         ("c0:de:b0:e0:00:01", Wanted(address="C0:DE:B0:E0:00:01")),
+        ("C0-DE-B0-E0-00-01", Wanted(address="C0:DE:B0:E0:00:01")),
+        (" c0_de_b0_e0_00_01", Wanted(address="C0:DE:B0:E0:00:01")),
+        ("C0DEB0E00001", Wanted(name="C0DEB0E00001")),
         ("8C0A7B5E-0001-4B7C-9D3A-0123456789ab", Wanted(address="8C0A7B5E-0001-4B7C-9D3A-0123456789AB")),
         ("p11vWQ/B0E0C0DE0001", Wanted(product_key="p11vWQ", device_key="B0E0C0DE0001")),
         ("QUEC_BLE_0001", Wanted(name="QUEC_BLE_0001")),
@@ -73,6 +77,34 @@ async def test_a_device_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     radio = radio_of(World.create(tmp_path))
     with pytest.raises(DeviceNotFoundError, match="p11vWQ/B0E0C0DE0009 was not heard within 10 s"):
         await find(radio, DRIVERS, Wanted.parse("p11vWQ/B0E0C0DE0009"))
+
+
+@pytest.mark.parametrize(
+    ("heard", "hint"),
+    [
+        ("8C0A7B5E-0001-4B7C-9D3A-0123456789AB", "This system does not tell Bluetooth addresses"),
+        ("C0:00:00:00:00:02", "A device is on the air as C0:00:00:00:00:02, one higher"),
+        ("C0:00:00:00:00:77", DeviceNotFoundError.hint),
+    ],
+)
+async def test_an_address_that_is_not_there_gets_a_hint_by_what_else_is(heard: str, hint: str) -> None:
+    with pytest.raises(DeviceNotFoundError) as missing:
+        await find(Saying([Advert(heard, "DfuTarg", -50)]), DRIVERS, Wanted(address="C0:00:00:00:00:01"))
+    assert missing.value.hint.startswith(hint)
+
+
+async def test_a_name_that_is_not_there_gets_the_usual_hint() -> None:
+    with pytest.raises(DeviceNotFoundError) as missing:
+        await find(Saying([Advert("C0:00:00:00:00:02", "x", -50)]), DRIVERS, Wanted(name="C0"))
+    assert missing.value.hint == DeviceNotFoundError.hint
+
+
+async def test_a_crowd_on_the_air_is_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "HEARD_MAX", 1)
+    crowd = [Advert(f"C0:00:00:00:00:{n:02X}", "x", -50) for n in (0x77, 0x02)]
+    with pytest.raises(DeviceNotFoundError) as missing:
+        await find(Saying(crowd), DRIVERS, Wanted(address="C0:00:00:00:00:01"))
+    assert missing.value.hint == DeviceNotFoundError.hint
 
 
 async def test_no_name_and_one_device_is_that_device(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ async def demo(
 async def scan(
     common: Common,
     radio: Radio = None,
-    timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds to listen.")] = 5.0,
+    timeout: Annotated[float, typer.Option(min=0, max=86400, help="Seconds to listen; 0: until Ctrl-C.")] = 5.0,
 ) -> int:
     """List the devices near."""
     from ble_ota.cli.scan import scan as job

@@ -17,6 +17,9 @@ from pathlib import Path
 import httpx
 
 from ble_ota.cli.common import Common
+from ble_ota.cli.doctor_bluetooth import bluetooth, told
+from ble_ota.cli.doctor_system import RealSystem, System
+from ble_ota.cli.finding import Finding
 from ble_ota.cli.journal import place_of
 from ble_ota.cli.tokens import tokens_of
 from ble_ota.cli.wiring import cloud_at, radio_of, vault_of
@@ -32,18 +35,10 @@ SKEW_MAX_S = 300.0  # our choice: tokens live for hours, a login's time stamp fo
 ASK_S = 10.0
 LISTEN_S = 0.5
 ANSWER_MAX = 64_000  # bytes looked at; a refusal has some hundred
+SYSTEM: Callable[[], System] = RealSystem
+DOCTOR = "`ble-ota doctor`"  # no hint for those who just ask one
+_OTHER_RADIO = "Switch Bluetooth off and on again, or pass another `--radio`"
 _PORTAL = "Check `--cloud`: a portal or a proxy may be answering; log in to the network with a browser"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line."""
-
-    what: str
-    ok: bool
-    says: str
-    hint: str = ""
-    exit_code: int = 0
 
 
 async def doctor(common: Common, settings: Settings) -> int:
@@ -60,13 +55,8 @@ async def doctor(common: Common, settings: Settings) -> int:
         _endpoints,
     )
     findings = [finding for check in checks for finding in await check(common, settings)]
-    common.result([asdict(f) for f in findings], "\n".join(_line(f) for f in findings))
+    common.result([asdict(f) for f in findings], "\n".join(map(str, findings)))
     return next((f.exit_code for f in findings if not f.ok), 0)
-
-
-def _line(finding: Finding) -> str:
-    hint = f"\n      hint: {finding.hint}" if finding.hint else ""
-    return f"{'ok' if finding.ok else 'NO':4}{finding.what}: {finding.says}{hint}"
 
 
 async def _settings(common: Common, _settings: Settings) -> list[Finding]:
@@ -75,18 +65,23 @@ async def _settings(common: Common, _settings: Settings) -> list[Finding]:
 
 
 async def _adapter(_common: Common, settings: Settings) -> list[Finding]:
+    """The system's Bluetooth first, where that is what is asked for; then whether anything is heard."""
+    kind, _, wanted = settings.radio.partition(":")
+    system = SYSTEM() if kind == "bleak" else None
+    lines = await bluetooth(system, wanted) if system is not None else []
+    if all(line.ok for line in lines):
+        lines.append(await _listening(settings, system))
+    return lines
+
+
+async def _listening(settings: Settings, system: System | None) -> Finding:
     try:
         async with radio_of(settings) as radio:
             heard = {advert.address async for advert in radio.scan(within_s=LISTEN_S)}
     except BleOtaError as error:
-        return [Finding("radio", False, str(error), _mend(settings, error), error.exit_code)]
-    return [Finding("radio", True, f"{settings.radio} works ({len(heard)} devices heard in {LISTEN_S:g} s)")]
-
-
-def _mend(settings: Settings, error: BleOtaError) -> str:
-    if settings.radio != "bleak":
-        return error.hint
-    return "Switch Bluetooth on (Linux: bluetoothd must run, `bluetoothctl power on`), or pass another `--radio`"
+        says, hint = (told(error, system.kind) if system is not None else None) or (str(error), error.hint)
+        return Finding("radio", False, says, _OTHER_RADIO if DOCTOR in hint else hint, error.exit_code)
+    return Finding("radio", True, f"{settings.radio} works ({len(heard)} devices heard in {LISTEN_S:g} s)")
 
 
 async def _cloud(_common: Common, settings: Settings) -> list[Finding]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ble_ota.cli.common import Common, TerminatedError
+from ble_ota.cli.common import Common
+from ble_ota.cli.live import live_on
 from ble_ota.cli.mqtt_shown import Here, many, named, percent
 from ble_ota.cli.when import shown_period
 from ble_ota.cloud.text import one_line
@@ -139,54 +138,9 @@ def _ended(stage: Stage | None) -> bool:
 @contextmanager
 def screen(common: Common, refs: Sequence[Ref], clock: Callable[[], float]) -> Generator[Screen, None, None]:
     """A screen for the block; the terminal is left as it was."""
-    with _live(common) as live:
+    with live_on(common) as live:
         shown = Screen(common, refs, clock, live)
         try:
             yield shown
         finally:
             shown.close()
-
-
-@contextmanager
-def _live(common: Common) -> Generator[Live | None, None, None]:
-    """The live table, where somebody looks at stderr and no line of JSON comes in between."""
-    in_between = common.json and sys.stdout.isatty()
-    if common.quiet or in_between or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield None
-        return
-    from rich.console import Console
-    from rich.live import Live
-
-    above = sys.stdout.isatty()  # else what is written there is for whoever reads it
-    console = Console(stderr=True)
-    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=above) as live:
-        yield live
-
-
-@contextmanager
-def terminable() -> Generator[None, None, None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that the terminal is left as it was.
-
-    Raises:
-        TerminatedError: It did.
-    """
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    told: list[bool] = []
-
-    def stop() -> None:
-        told.append(True)
-        if task is not None:
-            task.cancel()
-
-    with suppress(NotImplementedError):  # Windows
-        loop.add_signal_handler(signal.SIGTERM, stop)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not told:
-            raise
-        msg = "stopped"
-        raise TerminatedError(msg) from None
-    finally:
-        with suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGTERM)

@@ -10,7 +10,8 @@ from typing import Any
 
 from ble_ota import fleet
 from ble_ota.cli.common import Common
-from ble_ota.cli.mqtt_live import GONE, HEADS, screen, short, terminable
+from ble_ota.cli.live import terminable
+from ble_ota.cli.mqtt_live import GONE, HEADS, screen, short
 from ble_ota.cli.mqtt_plan import asking, failed_data, failed_line, raise_if_none
 from ble_ota.cli.mqtt_shown import Here, columns, many, named, standing_data
 from ble_ota.cli.named import Named, Wish, devices

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-from ble_ota.cli.common import Common
+import asyncio
+import time
+from contextlib import aclosing
+
+from ble_ota.cli.common import Common, TerminatedError
+from ble_ota.cli.live import terminable
+from ble_ota.cli.near import Neighbourhood
+from ble_ota.cli.scan_shown import data, screen, text
 from ble_ota.cli.wiring import drivers_of, radio_of
+from ble_ota.errors import StopAsked
+from ble_ota.link import Radio
 from ble_ota.settings import Settings
-from ble_ota.target import Target, sightings
-from ble_ota.text import clean
+
+ENDLESS_S = 10 * 365 * 86400.0  # what a clock can still add up
 
 
 async def scan(common: Common, settings: Settings, timeout_s: float) -> int:
-    """Run `ble-ota scan`; exit 0 with devices, 30 with none."""
-    async with radio_of(settings) as radio:
-        seen = await sightings(radio, drivers_of(settings).values(), within_s=timeout_s)
-    near = sorted(seen.values(), key=lambda t: -(t.advert.rssi_dbm or -999))
-    common.result([_data(t) for t in near], _table(near) if near else "No device whose protocol is known was heard")
-    return 0 if near else 30
+    """Run `ble-ota scan`; see `scanned`.
+
+    Args:
+        common: Its common options.
+        settings: Which radio.
+        timeout_s: Seconds to listen; 0 is until somebody stops it.
+    """
+    near = Neighbourhood(drivers_of(settings).values())
+    stopped: int | None = None
+    try:
+        with terminable():
+            async with radio_of(settings) as radio:
+                await listen(common, radio, near, timeout_s)
+    except TerminatedError as stop:
+        stopped = stop.exit_code
+    except asyncio.CancelledError:  # Ctrl-C: what was heard is told all the same
+        stopped = StopAsked.exit_code
+    found = told(common, near)
+    return found if stopped is None else stopped
 
 
-def _data(target: Target) -> dict[str, object]:
-    return {
-        "address": target.advert.address,
-        "name": clean(target.advert.name, most=64),
-        "rssi_dbm": target.advert.rssi_dbm,
-        "protocol": target.driver.name,
-        "product_key": target.product_key,
-        "device_key": target.device_key,
-    }
+async def listen(common: Common, radio: Radio, near: Neighbourhood, timeout_s: float) -> None:
+    """Hear what is near for `timeout_s` seconds, 0 is without end, and show it as it comes.
+
+    Raises:
+        AdapterError: Bluetooth is not to be had.
+    """
+    loop = asyncio.get_running_loop()
+    with screen(common, near, loop.time, time.time, endless=not timeout_s) as shown:
+        async with aclosing(radio.scan(within_s=timeout_s or ENDLESS_S)) as adverts:
+            async for advert in adverts:
+                shown.heard(near.hear(advert, loop.time()))
 
 
-def _table(near: list[Target]) -> str:
-    rows = [("ADDRESS", "NAME", "SIGNAL", "PROTOCOL", "PRODUCT/DEVICE KEY")]
-    for target in near:
-        said = _data(target)
-        keys = f"{said['product_key'] or '?'}/{said['device_key'] or '?'}"
-        signal = "?" if said["rssi_dbm"] is None else f"{said['rssi_dbm']} dBm"
-        rows.append((str(said["address"]), str(said["name"]), signal, str(said["protocol"]), keys))
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+def told(common: Common, near: Neighbourhood) -> int:
+    """Give the result; 0 with devices that can be updated, 30 with none."""
+    devices = near.sorted
+    common.result([data(one) for one in devices], text(devices))
+    return 0 if any(one.facts.supported for one in devices) else 30

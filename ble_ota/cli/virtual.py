@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = "virtual-world"  # folder of the built-in world, in the state folder
 ONLINE = 3  # devices that are online by themselves, in a world that is made here
+POWER_ON_S = 10.0  # our choice: a controller that does not answer by then is not one
 ONLINE_SHOWN = 10  # of them, in the line that says where the Developer Center is
 
 
@@ -67,10 +68,11 @@ async def radio(common: Common, clients: int, port: int) -> int:
 async def device(common: Common, settings: Settings, radio: str, folder: Path | None, key: str | None) -> int:
     """Run one virtual device until a signal."""
     with needing("virtual", "a virtual device"):
+        from bumble.core import BaseBumbleError
         from bumble.device import Device
         from bumble.hci import Address
-        from bumble.transport import open_transport
 
+        from ble_ota.gatt.bumble_transport import opened
         from ble_ota.virtual.bumble_host import BumbleHost
         from ble_ota.virtual.peripherals.quecthing import QuecThing
         from ble_ota.virtual.place import habits_of
@@ -82,25 +84,33 @@ async def device(common: Common, settings: Settings, radio: str, folder: Path | 
     made = _device(world, key)
     with _usable(world.folder):
         habits = habits_of(world, made)
-    try:
-        opened = await open_transport(transport)
-    except OSError as error:
-        msg = f"the controller {transport} cannot be opened: {error.strerror or error}"
-        raise AdapterError(msg, hint="Start `ble-ota virtual radio` first") from error
-    async with opened:
-        stack = Device.with_hci(made.name, Address(made.address), opened.source, opened.sink)
-        async with BumbleHost(stack, QuecThing(world, made, habits)).on():
-            data = {"address": made.address, "name": made.name, "device_key": made.device_key}
-            await _ready(common, data | {"product_key": world.product_key}, f"{made.name} at {made.address}")
+    async with await opened(transport) as controller:
+        stack = Device.with_hci(made.name, Address(made.address), controller.source, controller.sink)
+        try:
+            async with asyncio.timeout(POWER_ON_S) as starting, BumbleHost(stack, QuecThing(world, made, habits)).on():
+                starting.reschedule(None)
+                data = {"address": made.address, "name": made.name, "device_key": made.device_key}
+                data |= {"product_key": world.product_key}
+                await _ready(common, data, f"{made.name} at {made.address}", until=controller.source.terminated)
+        except (TimeoutError, BaseBumbleError) as error:
+            msg = f"the Bluetooth controller {transport} does not answer"
+            raise AdapterError(msg) from error
+        if controller.source.terminated.done():
+            msg = f"the Bluetooth controller {transport} is gone"
+            raise AdapterError(msg, hint="Plug it in again, or start again what serves it; then start the device again")
     return 0
 
 
-async def _ready(common: Common, data: Mapping[str, object], text: str) -> None:
-    """Say that it is ready, in one line, and wait for a signal."""
+async def _ready(
+    common: Common, data: Mapping[str, object], text: str, *, until: asyncio.Future[None] | None = None
+) -> None:
+    """Say that it is ready, in one line, and wait for a signal, or until there is nothing to wait for."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    if until is not None:
+        until.add_done_callback(lambda _: stop.set())
     common.result(data, text)
     await stop.wait()
 

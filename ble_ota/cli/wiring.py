@@ -10,11 +10,14 @@ from ble_ota.errors import (
     ExtraMissingError,
     UsageError,
 )
+from ble_ota.gatt.bumble_options import LinkOptions
 from ble_ota.link import Radio
 from ble_ota.protocols import AnyDriver, drivers
 from ble_ota.protocols.quecthing import Options
 from ble_ota.settings import Settings
 from ble_ota.vault import Vault, open_vault
+
+BONDS = "bonds"  # folder of the state folder: keys of devices that a controller of one's own has paired with
 
 
 def vault_of(settings: Settings) -> Vault:
@@ -45,23 +48,30 @@ async def radio_of(settings: Settings) -> AsyncGenerator[Radio, None]:
         UsageError: There is no such kind.
         ExtraMissingError: Bumble is not installed.
         AdapterError: It cannot be opened.
+        StorageError: The bonds of a controller of one's own cannot be read.
     """
     kind, _, where = settings.radio.partition(":")
-    if kind == "bleak" and not where:
+    if kind == "bleak":
         from ble_ota.gatt.bleak_radio import BleakRadio
 
-        yield BleakRadio()
+        yield BleakRadio(adapter=where)
     elif kind == "bumble" and where:
         with needing("bumble", "a controller of one's own"):
-            from ble_ota.gatt import bumble_backend
-        async with bumble_backend.open_radio(where) as radio:
+            from ble_ota.gatt import bumble_radio
+        bonds = settings.state_dir / BONDS
+        async with bumble_radio.open_radio(where, _options(settings), bonds=bonds) as radio:
             yield radio
     elif kind == "virtual" and where:
         async with _virtual_radio(Path(where)) as radio:
             yield radio
     else:
         msg = f"there is no radio {settings.radio!r}"
-        raise UsageError(msg, hint="It is bleak, bumble:TRANSPORT (bumble:usb:0) or virtual:DIR")
+        raise UsageError(msg, hint="It is bleak, bleak:hci1, bumble:usb:0 (or bumble:usb:0,usb:1), or virtual:DIR")
+
+
+def _options(settings: Settings) -> LinkOptions:
+    said = settings.bumble
+    return LinkOptions(said.interval_ms, said.phy == "2M", said.data_bytes, said.mtu, said.supervision_s, said.links)
 
 
 @asynccontextmanager

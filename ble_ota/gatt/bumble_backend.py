@@ -3,13 +3,13 @@
 bleak wants backend classes and makes the objects itself; `backends` makes classes that belong to one powered-on
 Bumble device. The ATT MTU is exchanged on connect, values are capped at 512 bytes, and Bumble's errors become
 bleak's here, as theirs become ours in `bleak_radio.py`. A Bumble device makes one connection at a time: who comes
-second waits.
+second waits. What opens controllers, and opens lost ones again, is `bumble_controller.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -24,53 +24,36 @@ from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakDeviceNotFoundError, BleakError
 from bumble import att, core, hci
 from bumble.device import Connection, Device, Peer
-from bumble.transport import open_transport
+from bumble.host import DataPacketQueue
 
-from ble_ota.errors import AdapterError
 from ble_ota.gatt.bleak_radio import BleakRadio
+from ble_ota.gatt.bumble_options import DEFAULT, LinkOptions
+from ble_ota.gatt.bumble_power import power_on
 from ble_ota.gatt.bumble_scanner import BumbleScanner, Scanning, as_bleak, uuid_text
+from ble_ota.gatt.bumble_wishes import bonded, preferences, secure, tune
 from ble_ota.link import ATT_VALUE_MAX, ATT_WRITE_OVERHEAD
 
 T = TypeVar("T")
-MTU = 517  # a 512-byte value and its head fit; the peer answers with what it can
-POWER_ON_S = 10.0  # our choice: a controller that does not answer its reset by then is not one
 GIVE_UP_S = 5.0  # our choice: for a controller to end what was begun; one that does not is left to itself
 HUNG_UP = "not connected"
+NO_ROOM = (
+    hci.HCI_ErrorCode.MEMORY_CAPACITY_EXCEEDED_ERROR,
+    hci.HCI_ErrorCode.CONNECTION_LIMIT_EXCEEDED_ERROR,
+    hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR,  # nothing else is under way, so that is what it means
+    hci.HCI_ErrorCode.CONNECTION_REJECTED_DUE_TO_LIMITED_RESOURCES_ERROR,
+)
 PENDING_MAX = 32  # ACL packets under way before a write command waits: Bumble itself takes any number
 
 
 @asynccontextmanager
-async def open_radio(transport: str) -> AsyncGenerator[BleakRadio, None]:
-    """Open the controller at `transport` (`usb:0`, `tcp-client:127.0.0.1:7300`, `vhci` …), as Bumble names them.
-
-    Raises:
-        AdapterError: It cannot be opened, or is no controller.
-    """
-    try:
-        opened = await open_transport(transport)
-    except (OSError, ValueError, LookupError, core.BaseBumbleError) as error:
-        msg = f"the Bluetooth controller {transport} cannot be opened: {error}"
-        raise AdapterError(msg, hint="Check the name after `bumble:`, and that nobody else has it open") from error
-    async with opened:
-        device = Device.with_hci("ble-ota", hci.Address.generate_static_address(), opened.source, opened.sink)
-        async with radio(device, transport) as made:
-            yield made
-
-
-@asynccontextmanager
-async def radio(device: Device, name: str) -> AsyncGenerator[BleakRadio, None]:
+async def radio(device: Device, name: str, options: LinkOptions = DEFAULT) -> AsyncGenerator[BleakRadio, None]:
     """Power `device` on and make a radio of it.
 
     Raises:
-        AdapterError: It does not answer.
+        AdapterError: It does not answer, or lacks its firmware.
     """
-    try:
-        async with asyncio.timeout(POWER_ON_S):
-            await device.power_on()
-    except (TimeoutError, core.BaseBumbleError, OSError) as error:
-        msg = f"the Bluetooth controller {name} does not answer"
-        raise AdapterError(msg) from error
-    scanner, client = backends(device)
+    await power_on(device, name)
+    scanner, client = backends(device, options)
     try:
         yield BleakRadio(scanner=scanner, client=client)
     finally:
@@ -80,15 +63,25 @@ async def radio(device: Device, name: str) -> AsyncGenerator[BleakRadio, None]:
                     await as_bleak(connection.disconnect())
 
 
-def backends(device: Device) -> tuple[type[BaseBleakScanner], type[BaseBleakClient]]:
-    """Backend classes for `BleakScanner` and `BleakClient` over a powered-on `device`."""
+def backends(
+    device: Device, options: LinkOptions = DEFAULT, *, hangs: Callable[[], None] = lambda: None
+) -> tuple[type[BaseBleakScanner], type[BaseBleakClient]]:
+    """Backend classes for `BleakScanner` and `BleakClient` over a powered-on `device`.
+
+    Args:
+        device: Whose.
+        options: How links are to be.
+        hangs: Called when the controller leaves a command without an answer.
+    """
 
     class Scanner(BumbleScanner):
-        scanning = Scanning(device)
+        scanning = Scanning(device, hangs)
 
     class Client(BumbleClient):
         _device = device
+        _options = options
         _turn = asyncio.Lock()
+        _hangs = staticmethod(hangs)
 
     return Scanner, Client
 
@@ -97,7 +90,9 @@ class BumbleClient(BaseBleakClient):
     """bleak's client over Bumble."""
 
     _device: Device
+    _options: LinkOptions
     _turn: asyncio.Lock
+    _hangs: Callable[[], None]
 
     def __init__(
         self,
@@ -111,6 +106,7 @@ class BumbleClient(BaseBleakClient):
         known = address_or_ble_device.details if isinstance(address_or_ble_device, BLEDevice) else None
         self._peer_address: hci.Address = known or hci.Address(self.address)
         self._connection: Connection | None = None
+        self._moved = asyncio.Event()  # packets have left, or the link has ended
 
     @property
     def name(self) -> str:
@@ -128,41 +124,69 @@ class BumbleClient(BaseBleakClient):
         return self._connection is not None
 
     async def connect(self, pair: bool = False, **_: Any) -> None:
-        """Connect, exchange the MTU, discover everything."""
+        """Connect, make the link fast, exchange the MTU, discover everything; encrypted if there is a bond."""
         connection = await self._call()
         self._connection = connection
         connection.on(Connection.EVENT_DISCONNECTION, self._gone)
+        if (queue := self._device.host.le_acl_packet_queue) is not None:
+            queue.on("flow", self._moved.set)
         if self._device.connections.get(connection.handle) is not connection:  # it ended before we listened
             self._gone()
             raise BleakError(HUNG_UP)
         peer = Peer(connection)
-        await self._linked(peer.request_mtu(MTU))
-        if pair:
+        await tune(self._device, connection, self._options)
+        if pair or await bonded(self._device, connection):
             await self.pair()
+        await self._linked(peer.request_mtu(self._options.mtu))
         await self._linked(self._discover(peer))
 
     async def _call(self) -> Connection:
         """Make the connection; nothing of it is left behind by whoever gives up."""
         async with self._turn:
-            calling = asyncio.ensure_future(self._device.connect(self._peer_address, timeout=self._timeout))
+            wanted = preferences(self._options)
+            calling = asyncio.ensure_future(
+                self._device.connect(
+                    self._peer_address, connection_parameters_preferences=wanted, timeout=self._timeout
+                )
+            )
             try:
-                return await asyncio.shield(calling)
-            except (core.TimeoutError, core.ConnectionError) as error:
-                raise BleakDeviceNotFoundError(self.address) from error
-            except core.BaseBumbleError as error:
-                raise BleakError(str(error)) from error
+                async with asyncio.timeout(self._timeout + GIVE_UP_S):  # a controller that hangs never says so
+                    return await as_bleak(asyncio.shield(calling))
+            except BleakError as error:
+                raise self._refused(error) from error.__cause__
             except asyncio.CancelledError:
                 await self._hang_up(calling)
                 raise
+            except TimeoutError:
+                calling.cancel()
+                self._hangs()
+                raise
+
+    def _refused(self, error: BleakError) -> Exception:
+        """What it means that no connection came about."""
+        cause = error.__cause__
+        links = len(self._device.connections)
+        if isinstance(cause, core.BaseError) and cause.error_code in NO_ROOM and links:
+            return BleakError(f"no connection slot beside {links}")  # read in `bleak_errors.py`
+        if isinstance(cause, core.TimeoutError | core.ConnectionError):
+            return BleakDeviceNotFoundError(self.address)
+        return error
 
     async def _hang_up(self, calling: asyncio.Future[Connection]) -> None:
         """End an attempt to connect, and the connection it may have come to meanwhile."""
-        with suppress(BleakError, OSError, TimeoutError):
+        try:
             async with asyncio.timeout(GIVE_UP_S):
-                with suppress(BleakError):  # disallowed: there was nothing under way any more
+                try:
                     await as_bleak(self._device.send_sync_command(hci.HCI_LE_Create_Connection_Cancel_Command()))
+                except BleakError as error:  # disallowed: there was nothing under way any more
+                    if not isinstance(error.__cause__, hci.HCI_Error):
+                        calling.cancel()  # the controller is gone, and will not say how it ended
                 connection = await as_bleak(calling)
                 await as_bleak(connection.disconnect())
+        except TimeoutError:
+            self._hangs()
+        except (BleakError, OSError):
+            return  # no connection: that is what was wanted
 
     async def _discover(self, peer: Peer) -> None:
         found = BleakGATTServiceCollection()
@@ -186,6 +210,10 @@ class BumbleClient(BaseBleakClient):
         if self._connection is None:
             return
         self._connection = None
+        self._moved.set()
+        if (queue := self._device.host.le_acl_packet_queue) is not None:
+            queue.remove_listener("flow", self._moved.set)
+            asyncio.get_running_loop().call_soon(_nudge, self._device, queue)
         if self._disconnected_callback:
             self._disconnected_callback()
 
@@ -195,12 +223,14 @@ class BumbleClient(BaseBleakClient):
             await as_bleak(self._connection.disconnect())
 
     async def pair(self, *_: Any, **__: Any) -> None:
-        """Pair by what both sides can."""
+        """Encrypt by the bond there is, or pair by what both sides can."""
         if self._connection is not None:
-            await self._linked(self._connection.pair())
+            await self._linked(secure(self._device, self._connection))
 
     async def unpair(self) -> None:
-        """Forget the bond: there is none to forget, keys live as long as the device object."""
+        """Forget the bond."""
+        if self._device.keystore is not None and await self._device.keystore.get(str(self._peer_address)):
+            await self._device.keystore.delete(str(self._peer_address))
 
     async def read_gatt_char(
         self, characteristic: BleakGATTCharacteristic, *, use_cached: bool = False, **_: Any
@@ -219,7 +249,8 @@ class BumbleClient(BaseBleakClient):
         await self._linked(characteristic.obj.write_value(bytes(data), with_response=response))
         queue = self._device.host.le_acl_packet_queue
         while not response and queue is not None and queue.pending > PENDING_MAX:
-            await asyncio.sleep(0)
+            self._moved.clear()
+            await self._moved.wait()
             self._standing()
 
     async def write_gatt_descriptor(self, descriptor: BleakGATTDescriptor, data: SizedBuffer) -> None:
@@ -238,6 +269,15 @@ class BumbleClient(BaseBleakClient):
         if self._connection is None:
             raise BleakError(HUNG_UP)
 
-    async def _linked(self, doing: Awaitable[T]) -> T:
-        self._standing()
-        return await as_bleak(doing)
+    async def _linked(self, doing: Coroutine[Any, Any, T]) -> T:
+        try:
+            self._standing()
+            return await as_bleak(doing)
+        finally:
+            doing.close()
+
+
+def _nudge(device: Device, queue: DataPacketQueue) -> None:
+    """Send what waited for the buffers of a link that has ended: Bumble frees them and looks no further (0.0.236)."""
+    for handle in device.connections:
+        queue.on_packets_completed(0, handle)

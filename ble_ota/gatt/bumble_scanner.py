@@ -12,14 +12,16 @@ from bumble import att, core
 from bumble.device import Advertisement, Device
 
 T = TypeVar("T")
+ANSWER_S = 5.0  # our choice: a controller answers within milliseconds, one that hangs never
 Listener = Callable[[Advertisement], None]
 
 
 class Scanning:
     """What the scanners of one device share: it scans from the first who listens to the last."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, hangs: Callable[[], None] = lambda: None) -> None:
         self._device = device
+        self._hangs = hangs
         self._listeners: list[Listener] = []
         self._turn = asyncio.Lock()
 
@@ -27,7 +29,7 @@ class Scanning:
         """Call `listener` for every advertisement from now on. Raises `BleakError`."""
         async with self._turn:
             if not self._listeners:
-                await as_bleak(self._device.start_scanning(active=True, filter_duplicates=False))
+                await self._answered(self._device.start_scanning(active=True, filter_duplicates=False))
             self._listeners.append(listener)
             self._device.on(Device.EVENT_ADVERTISEMENT, listener)
 
@@ -41,7 +43,16 @@ class Scanning:
                 Device.EVENT_ADVERTISEMENT, listener
             )
             if not self._listeners:
-                await as_bleak(self._device.stop_scanning())
+                await self._answered(self._device.stop_scanning())
+
+    async def _answered(self, asking: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await as_bleak(asking)
+        except TimeoutError as error:
+            self._hangs()
+            msg = "the controller does not answer"
+            raise BleakError(msg) from error
 
 
 class BumbleScanner(BaseBleakScanner):
@@ -114,7 +125,7 @@ def advertisement_data(advertisement: Advertisement) -> AdvertisementData:
         service_uuids=uuids,
         tx_power=None,
         rssi=advertisement.rssi,
-        platform_data=(),
+        platform_data=(advertisement,),
     )
 
 

@@ -3,7 +3,8 @@
 Seen in bumble 0.0.236: data packets of 27 bytes; a connection attempt cannot be cancelled; data is sent in the name
 of the *random* address, so that a host which connects with its public one is not heard; a reset leaves links and
 advertising standing, so that a host that died blocks the next one; a scan response repeats the advertisement; a
-connection is told by the old event only, for which Linux does not wait, and then cannot end the link.
+connection is told by the old event only, for which Linux does not wait, and then cannot end the link; data length and
+PHY are claimed, refused, and never answered.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from bumble import core, hci, ll
 from bumble.controller import Connection, Controller
@@ -64,6 +66,31 @@ class VirtualController(Controller):
         )
         asyncio.get_running_loop().call_soon(self.send_hci_packet, complete)
         return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+
+    def on_hci_le_set_data_length_command(
+        self,
+        command: Any,  # noqa: ANN401 -- bumble's decorator hides its type
+    ) -> hci.HCI_StatusAndConnectionHandleReturnParameters:
+        """Take longer packets: nothing is on the air that they would change (Vol 4 Part E 7.8.33)."""
+        handle: int = command.connection_handle
+        return hci.HCI_StatusAndConnectionHandleReturnParameters(self._status_of(handle), handle)
+
+    def on_hci_le_set_phy_command(self, command: hci.HCI_LE_Set_PHY_Command) -> None:
+        """Say that it has begun, and that it is done (Vol 4 Part E 7.8.49)."""
+        status = self._status_of(command.connection_handle)
+        self._send_hci_command_status(status, command.op_code)
+        if status == hci.HCI_ErrorCode.SUCCESS:
+            wanted = (command.tx_phys, command.rx_phys)
+            phys = [hci.Phy.LE_2M if bits & hci.PhyBit.LE_2M else hci.Phy.LE_1M for bits in wanted]
+            self.send_hci_packet(
+                hci.HCI_LE_PHY_Update_Complete_Event(
+                    status=status, connection_handle=command.connection_handle, tx_phy=phys[0], rx_phy=phys[1]
+                )
+            )
+
+    def _status_of(self, handle: int) -> hci.HCI_ErrorCode:
+        known = self.find_le_connection_by_handle(handle) is not None
+        return hci.HCI_ErrorCode.SUCCESS if known else hci.HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR
 
     def on_hci_reset_command(self, _command: hci.HCI_Command) -> hci.HCI_StatusReturnParameters:
         """Forget everything a host has set up."""

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import httpx
 import pytest
+from bleak.exc import BleakBluetoothNotAvailableReason
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -23,12 +24,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ble_ota.cli.common import Common
 from ble_ota.cli.doctor import doctor
+from ble_ota.cli.doctor_system import System, Trouble
 from ble_ota.cli.tokens import tokens_of
 from ble_ota.cli.wiring import vault_of
 from ble_ota.cloud import ENDPOINTS, Tokens
+from ble_ota.errors import AdapterError
+from ble_ota.link import Radio
 from ble_ota.model import Secret
+from ble_ota.virtual.air import Air
 from ble_ota.virtual.developer_center import Faults
+from ble_ota.virtual.radio import VirtualRadio
 from tests.cli.desk import Desk
+from tests.cli.machines import Machine
 
 JSON, TEXT = Common("doctor", json=True), Common("doctor")
 
@@ -65,6 +72,90 @@ async def test_a_server_that_is_not_there_is_told(desk: Desk) -> None:
 async def test_a_cloud_that_is_no_address_is_told(desk: Desk) -> None:
     desk.set(cloud="http://example.com")
     assert await doctor(JSON, JSON.settings()) == 3
+
+
+# ------------------------------------------------------------------ the system's Bluetooth
+
+
+class UnavailableError(Exception):
+    """As bleak's error, which names a reason."""
+
+    reason = BleakBluetoothNotAvailableReason.DENIED_BY_USER
+
+
+def on(monkeypatch: pytest.MonkeyPatch, machine: Machine, *, fails: AdapterError | None) -> None:
+    """Put `doctor` on this machine, where listening fails so."""
+
+    @asynccontextmanager
+    async def radio(_settings: object) -> AsyncGenerator[Radio, None]:
+        if fails is not None:
+            raise fails
+        yield VirtualRadio(Air())
+
+    def system() -> System:
+        return machine
+
+    monkeypatch.setattr("ble_ota.cli.doctor.SYSTEM", system)
+    monkeypatch.setattr("ble_ota.cli.doctor.radio_of", radio)
+
+
+async def bluetooth_lines(desk: Desk, code: int, radio: str = "bleak") -> list[str]:
+    """What is said of Bluetooth, by a doctor that ends so."""
+    assert await doctor(TEXT, TEXT.settings(radio=radio)) == code
+    lines = desk.capsys.readouterr().out.splitlines()
+    first = next(at for at, line in enumerate(lines) if line[4:].startswith(("bluetooth:", "radio:")))
+    return lines[first : next(at for at, line in enumerate(lines) if line[4:].startswith("cloud:"))]
+
+
+async def test_a_machine_without_bluetooth_is_one_plain_line(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, Machine(hci=(), said=Trouble.NO_BUS), fails=AdapterError("No Bluetooth adapters found"))
+    line, hint = await bluetooth_lines(desk, 34)
+    assert line == "NO  bluetooth: this machine has no Bluetooth controller"
+    assert hint.startswith("      hint: Plug in a Bluetooth dongle")
+
+
+async def test_bluetooth_that_seems_well_is_listened_to(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, Machine(), fails=None)
+    assert await bluetooth_lines(desk, 0) == [
+        "ok  bluetooth: hci0 00:1A:7D:DA:71:13 is on",
+        "ok  bluez: 5.66",
+        "ok  radio: bleak works (0 devices heard in 0.05 s)",
+    ]
+
+
+async def test_bluetooth_that_fails_though_it_seems_well_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, Machine(), fails=AdapterError("Bluetooth cannot be used: In Progress"))
+    *_, line, hint = await bluetooth_lines(desk, 34)
+    assert line == "NO  radio: Bluetooth cannot be used: In Progress"
+    assert "Switch Bluetooth off and on again" in hint
+
+
+async def test_a_hint_does_not_send_to_where_one_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, Machine(), fails=AdapterError("x"))
+    assert "ble-ota doctor" not in "".join(await bluetooth_lines(desk, 34))
+
+
+async def test_a_mac_that_forbids_it_is_told_where_to_allow_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = AdapterError("Bluetooth cannot be used")
+    error.__cause__ = UnavailableError()
+    on(monkeypatch, Machine("Darwin", "15.1"), fails=error)
+    *_, line, hint = await bluetooth_lines(desk, 34)
+    assert line == "NO  radio: this terminal may not use Bluetooth"
+    assert "System Settings > Privacy & Security > Bluetooth" in hint
+
+
+async def test_the_adapter_that_is_named_is_the_one_looked_at(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, Machine(), fails=None)
+    (line, _) = await bluetooth_lines(desk, 34, "bleak:hci3")
+    assert line == "NO  bluetooth: there is no adapter hci3"
+
+
+async def test_the_systems_bluetooth_is_no_matter_to_a_radio_of_ones_own(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(monkeypatch, Machine(hci=(), said=Trouble.NO_BUS), fails=None)
+    (line,) = await bluetooth_lines(desk, 0, "bumble:usb:0")
+    assert line == "ok  radio: bumble:usb:0 works (0 devices heard in 0.05 s)"
 
 
 # ------------------------------------------------------------------ the way to the server

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
-import signal
 import sys
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from ble_ota.cli.common import Common, TerminatedError
-from ble_ota.cli.mqtt_live import changed_line, screen, short, table, terminable
+from ble_ota.cli.common import Common
+from ble_ota.cli.mqtt_live import changed_line, screen, short, table
 from ble_ota.cli.mqtt_shown import Here
 from ble_ota.mqtt import MqttPlan, Period, Ref
 from tests.cli.online import NOW, plan
@@ -110,24 +108,3 @@ async def test_there_is_no_table_where_nobody_could_look_at_it(
     with screen(Common("mqtt watch", quiet=bool(quiet), json=bool(json)), [plan(1).ref], lambda: NOW) as shown:
         shown.change(plan(1).ref, plan(1))
     assert "\x1b" not in capsys.readouterr().err
-
-
-async def test_sigterm_ends_the_block() -> None:
-    async def killed() -> None:
-        with terminable():
-            os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.Event().wait()
-
-    with pytest.raises(TerminatedError):
-        await killed()
-
-
-async def test_another_cancellation_stays_one() -> None:
-    async def waits() -> None:
-        with terminable():
-            await asyncio.Event().wait()
-
-    task = asyncio.ensure_future(waits())
-    asyncio.get_running_loop().call_soon(task.cancel)
-    with pytest.raises(asyncio.CancelledError):
-        await task

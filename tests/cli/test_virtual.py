@@ -127,3 +127,30 @@ async def test_a_folder_that_holds_no_world_is_refused(tmp_path: Path) -> None:
     (tmp_path / "world.json").write_text('{"format": 99}')
     with pytest.raises(UsageError, match="format 99"):
         await cloud(JSON, isolated(), tmp_path, 0)
+
+
+async def test_a_device_ends_when_its_controller_goes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    async with controllers(1) as (port,):
+        job = device(JSON, isolated(), f"bumble:tcp-client:127.0.0.1:{port}", world.folder, None)
+        running_job = asyncio.create_task(job)
+        while not capsys.readouterr().out:
+            await asyncio.wait({running_job}, timeout=0.01)
+    async with asyncio.timeout(10):
+        with pytest.raises(AdapterError, match="is gone"):
+            await running_job
+
+
+async def test_a_device_on_a_controller_that_says_nothing_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ble_ota.cli.virtual.POWER_ON_S", 0.05)
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(AdapterError, match="does not answer"):
+            await device(JSON, isolated(), f"bumble:tcp-client:127.0.0.1:{port}", world.folder, None)
+
+
+@pytest.mark.parametrize(("where", "hint"), [("nothing:0", "usb:0"), ("serial:/nowhere/tty", "by-id")])
+async def test_a_controller_that_cannot_be_had_is_told_what_to_do(world: World, where: str, hint: str) -> None:
+    with pytest.raises(AdapterError, match="cannot be opened") as caught:
+        await device(JSON, isolated(), f"bumble:{where}", world.folder, None)
+    assert hint in caught.value.hint

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+import ble_ota.gatt
 from ble_ota.cli.wiring import cloud_at, drivers_of, needing, radio_of, vault_of, virtual_cloud
 from ble_ota.errors import ExtraMissingError, SettingsError, UsageError
 from ble_ota.gatt.bleak_radio import BleakRadio
+from ble_ota.gatt.bumble_options import LinkOptions
 from ble_ota.link import Characteristic, LinkFacts, uuid16
 from ble_ota.script import Subscribe
-from ble_ota.settings import isolated
+from ble_ota.settings import Settings, isolated
+from ble_ota.virtual.hci_server import controllers
 from ble_ota.virtual.world import World
 
 
-@pytest.mark.parametrize("radio", ["", "bleak:x", "bumble", "bumble:", "virtual:", "smoke:signals"])
+@pytest.mark.parametrize("radio", ["", "bumble", "bumble:", "virtual:", "smoke:signals"])
 async def test_a_radio_that_does_not_exist_is_refused(radio: str) -> None:
     with pytest.raises(UsageError, match="no radio"):
         async with radio_of(isolated(radio=radio)):
@@ -98,6 +102,39 @@ async def test_faults_that_cannot_be_read_are_a_sentence(tmp_path: Path) -> None
             pass
 
 
+# ------------------------------------------------------------------ controllers of one's own
+
+
+def own(tmp_path: Path, *ports: int, **bumble: object) -> Settings:
+    names = ",".join(f"tcp-client:127.0.0.1:{port}" for port in ports)
+    return isolated(radio=f"bumble:{names}", state_dir=tmp_path, bumble=bumble)
+
+
+async def test_one_or_several_controllers_are_a_radio(tmp_path: Path) -> None:
+    async with controllers(2) as ports, radio_of(own(tmp_path, *ports)) as radio:
+        assert [advert async for advert in radio.scan(within_s=0.05)] == []
+
+
+async def test_bonds_lie_in_the_state_folder(tmp_path: Path) -> None:
+    async with controllers(1) as ports, radio_of(own(tmp_path, *ports)):
+        assert len(list((tmp_path / "bonds").iterdir())) == 1
+
+
+async def test_links_are_as_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[LinkOptions] = []
+
+    @asynccontextmanager
+    async def note(_names: str, options: LinkOptions, *, bonds: Path) -> AsyncGenerator[None, None]:
+        assert bonds == tmp_path / "bonds"
+        seen.append(options)
+        yield
+
+    monkeypatch.setattr("ble_ota.gatt.bumble_radio.open_radio", note)
+    said = {"interval_ms": 7.5, "phy": "1M", "data_bytes": 100, "mtu": 200, "supervision_s": 3, "links": 2}
+    async with radio_of(own(tmp_path, 1, **said)):
+        assert seen == [LinkOptions(7.5, False, 100, 200, 3, 2)]
+
+
 # ------------------------------------------------------------------ what is missing
 
 
@@ -105,7 +142,8 @@ async def test_a_missing_extra_is_a_sentence_with_the_command(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "bumble", None)
     for name in [n for n in sys.modules if n.startswith(("bumble.", "ble_ota.gatt.bumble"))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("ble_ota.gatt.bumble_backend", raising=False)
+    for name in [n for n in vars(ble_ota.gatt) if n.startswith("bumble")]:
+        monkeypatch.delattr(ble_ota.gatt, name)
     with pytest.raises(ExtraMissingError) as caught:
         async with radio_of(isolated(radio="bumble:usb:0")):
             pass

@@ -1,138 +1,201 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import looptime
 import pytest
-from bleak import BleakClient, BleakScanner, exc
-from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak import exc
 from bleak.backends.client import BaseBleakClient
-from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback, BaseBleakScanner
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ble_ota.errors import (
-    AdapterError,
-    AttRefusedError,
-    BleOtaError,
-    DeviceNotFoundError,
-    LinkLostError,
-)
-from ble_ota.gatt import bleak_radio
-from ble_ota.gatt.bleak_radio import (
-    ADVERTS_KEPT,
-    BleakRadio,
-    _bleak_errors,  # pyright: ignore[reportPrivateUsage] -- the border is what is under test
-    _scan_errors,  # pyright: ignore[reportPrivateUsage]
-)
+from ble_ota.errors import AdapterError, BleOtaError, LinkLostError, UsageError
+from ble_ota.gatt import bleak_link, bleak_radio, bleak_systems
+from ble_ota.gatt.bleak_radio import BleakRadio
+from ble_ota.gatt.bleak_systems import CORE_BLUETOOTH, OWN, System
 from ble_ota.gatt.bumble_backend import BumbleClient, backends
 from ble_ota.link import Advert
 from ble_ota.virtual.controller import device_on
-from tests.gatt.contract import ADDRESS, HOST_ADDRESS, NEWS, PROMPT_S, Rig, Subject, handle, over_bumble, switched_on
+from tests.gatt import contract
+from tests.gatt.contract import HOST_ADDRESS, NEWS, PROMPT_S, Rig, Subject, handle, over_bumble, switched_on
+from tests.gatt.scripted import ADDRESS, CANCEL, CHAR, DROP, HANG, SERVICE, Stage
 
-NOT_AVAILABLE = exc.BleakBluetoothNotAvailableError("It is off", exc.BleakBluetoothNotAvailableReason.POWERED_OFF)
-FOREIGN: dict[Exception, type[BleOtaError]] = {
-    exc.BleakError("any"): LinkLostError,
-    NOT_AVAILABLE: AdapterError,
-    exc.BleakCharacteristicNotFoundError(7): LinkLostError,
-    exc.BleakDeviceNotFoundError(ADDRESS): DeviceNotFoundError,
-    exc.BleakDBusError("org.bluez.Error.Failed", ["le-connection-abort-by-local"]): LinkLostError,
-    exc.BleakGATTProtocolError(0x13): AttRefusedError,
-    TimeoutError(): LinkLostError,
-    OSError(104, "Connection reset by peer"): LinkLostError,
-    EOFError(): LinkLostError,
-}
-PUBLIC = {c for c in vars(exc).values() if isinstance(c, type) and issubclass(c, Exception)}
+BLUEZ = replace(bleak_systems.BLUEZ, service="")  # there is no bus in virtual time
+EVERYTHING = System("all of it", names_adapters=True, sizes_come_late=True, keeps_services=True)
+
+# ---------------------------------------------------------------- what it hands over
 
 
-# ---------------------------------------------------------------- what we lean on in the installed bleak
+@pytest.mark.looptime
+async def test_a_sighting_is_told_in_our_form() -> None:
+    details = {"props": {"AddressType": "random", "Bonded": True}}
+    (advert, *_) = [a async for a in Stage(details=details).radio().scan(within_s=0.05)]
+    assert advert == Advert(
+        ADDRESS, f"name of {ADDRESS}", -50, (SERVICE,), {0x5551: b"x"}, address_type="random", bonded=True
+    )
 
 
-def parameters(of: Any) -> set[str]:
-    return set(inspect.signature(of).parameters)
+def test_whether_it_takes_connections_is_told_where_the_system_does() -> None:
+    data = AdvertisementData(None, {}, {}, [], None, -50, (SimpleNamespace(is_connectable=True),))
+    assert bleak_radio._advert(BLEDevice(ADDRESS, None, None), data).connectable is True
 
 
-def test_a_scanner_takes_a_callback_and_a_backend() -> None:
-    assert {"detection_callback", "backend"} <= parameters(BleakScanner)
+@pytest.mark.looptime
+@pytest.mark.parametrize(("rssi", "told"), [(-127, None), (-126, -126), (0, 0)])
+async def test_a_strength_that_nobody_measured_is_none(rssi: int, told: int | None) -> None:
+    device = BLEDevice(ADDRESS, None, None)
+    data = AdvertisementData(None, {}, {}, [], None, rssi, ())
+    assert bleak_radio._advert(device, data).rssi_dbm == told  # pyright: ignore[reportPrivateUsage]
 
 
-def test_a_client_takes_what_we_give_it() -> None:
-    assert {"address_or_ble_device", "disconnected_callback", "timeout", "backend"} <= parameters(BleakClient)
+@pytest.mark.looptime
+async def test_an_adapter_is_named_to_scanner_and_client() -> None:
+    stage = Stage()
+    async with stage.radio(BLUEZ, adapter="hci1").connect(ADDRESS, within_s=5):
+        pass
+    assert [given["bluez"] for who, given in stage.kwargs if who != "connect"] == [{"adapter": "hci1"}] * 2
 
 
-@pytest.mark.parametrize("name", ["connect", "disconnect", "start_notify", "read_gatt_char", "write_gatt_char"])
-def test_a_client_awaits_what_we_await(name: str) -> None:
-    assert inspect.iscoroutinefunction(getattr(BleakClient, name))
+@pytest.mark.looptime
+async def test_without_a_name_the_system_chooses_the_adapter() -> None:
+    stage = Stage()
+    async with stage.radio(BLUEZ).connect(ADDRESS, within_s=5):
+        pass
+    assert [given["bluez"] for who, given in stage.kwargs if who != "connect"] == [{}] * 2
 
 
-def test_a_write_is_told_by_name_whether_it_is_answered() -> None:
-    assert "response" in parameters(BleakClient.write_gatt_char)
-
-
-@pytest.mark.parametrize("name", ["handle", "uuid", "service_uuid", "max_write_without_response_size"])
-def test_a_characteristic_tells_what_we_ask(name: str) -> None:
-    assert isinstance(getattr(BleakGATTCharacteristic, name), property)
-
-
-@pytest.mark.parametrize("name", ["local_name", "manufacturer_data", "service_uuids", "rssi"])
-def test_an_advertisement_tells_what_we_ask(name: str) -> None:
-    assert name in AdvertisementData._fields
-
-
-def test_backends_are_what_they_were() -> None:
-    assert BaseBleakScanner.__abstractmethods__ == {"start", "stop"}
-    assert {"connect", "disconnect", "is_connected", "mtu_size"} <= BaseBleakClient.__abstractmethods__
+@pytest.mark.parametrize("system", [CORE_BLUETOOTH, OWN])
+def test_an_adapter_that_cannot_be_chosen_is_said_before_anything_is_done(system: System) -> None:
+    with pytest.raises(UsageError, match="does not let an adapter be chosen"):
+        BleakRadio(adapter="hci1", system=system)
 
 
 # ---------------------------------------------------------------- nothing of bleak's gets out
 
-
-def test_every_exception_of_bleak_is_known_here() -> None:
-    assert {type(e) for e in FOREIGN} >= PUBLIC
-
-
-@pytest.mark.parametrize("error", FOREIGN, ids=lambda e: type(e).__name__)
-def test_an_exception_of_bleak_becomes_ours(error: Exception) -> None:
-    with pytest.raises(BleOtaError) as ours, _bleak_errors("reading"):
-        raise error
-    assert type(ours.value) is FOREIGN[error]
-    assert str(ours.value).startswith("reading")
-
-
-@pytest.mark.parametrize("error", FOREIGN, ids=lambda e: type(e).__name__)
-def test_a_scan_that_cannot_begin_is_the_adapters_fault(error: Exception) -> None:
-    with pytest.raises(AdapterError, match="Bluetooth cannot be used: "), _scan_errors():
-        raise error
-
-
-def test_a_refusal_keeps_its_code() -> None:
-    with pytest.raises(AttRefusedError) as refused, _bleak_errors("reading"):
-        raise exc.BleakGATTProtocolError(0x80)
-    assert refused.value.code == 0x80
-
-
-@pytest.mark.parametrize("border", [lambda: _bleak_errors("scanning"), _scan_errors], ids=["link", "scan"])
-def test_a_reason_that_only_bleak_knows_stays_inside(border: Any) -> None:
-    with pytest.raises(AdapterError) as ours, border():
-        raise NOT_AVAILABLE
-    assert "It is off" in str(ours.value)
-    assert "Reason" not in str(ours.value)
-
-
-def test_what_a_system_says_is_cut() -> None:
-    with pytest.raises(LinkLostError) as ours, _bleak_errors("reading"):
-        raise exc.BleakError("x\n" * 10_000)
-    assert len(str(ours.value)) < 300
-    assert "\n" not in str(ours.value)
+ERRORS: list[BaseException] = [
+    exc.BleakError("any"),
+    exc.BleakBluetoothNotAvailableError("off", exc.BleakBluetoothNotAvailableReason.POWERED_OFF),
+    exc.BleakBluetoothNotAvailableError("no", exc.BleakBluetoothNotAvailableReason.DENIED_BY_USER),
+    exc.BleakCharacteristicNotFoundError(7),
+    exc.BleakDeviceNotFoundError(ADDRESS),
+    exc.BleakDBusError("org.bluez.Error.Failed", ["le-connection-abort-by-local"]),
+    exc.BleakDBusError("org.bluez.Error.InProgress", []),
+    exc.BleakDBusError("org.bluez.Error.Failed", [7]),
+    exc.BleakDBusError("org.freedesktop.DBus.Error.ServiceUnknown", ["x"]),
+    exc.BleakGATTProtocolError(0x05),
+    exc.BleakGATTProtocolError(0x13),
+    TimeoutError(),
+    OSError(104, "Connection reset by peer"),
+    FileNotFoundError(2, "No such file or directory"),
+    PermissionError(13, "Permission denied"),
+    BrokenPipeError(),
+    EOFError(),
+    AttributeError("'NoneType' object has no attribute 'call'"),
+    AssertionError(),
+    KeyError("/org/bluez/hci0"),
+    ValueError("Characteristic notifications already started"),
+    TypeError("odd"),
+    RuntimeError("odd"),
+    NotImplementedError("Pairing is not available in Core Bluetooth."),
+    asyncio.InvalidStateError(),
+    asyncio.QueueEmpty(),
+    ImportError("no backend"),
+    asyncio.CancelledError(),
+]
+CALLS = ["start", "stop", "connect", "notify", "read", "write", "pair", "disconnect", "unpair", "is_connected"]
+ACTS: st.SearchStrategy[Any] = st.sampled_from([None, HANG, DROP, CANCEL, *ERRORS])
+PLANS = st.dictionaries(st.sampled_from(CALLS), st.lists(ACTS, max_size=4), max_size=4)
+LONGEST_S = 200.0  # of virtual time: what the calls below may take in all, each with its own limit
 
 
-def test_a_bug_stays_a_bug() -> None:
-    with pytest.raises(ZeroDivisionError), _bleak_errors("reading"), _scan_errors():
-        raise ZeroDivisionError
+async def everything(radio: BleakRadio, stage: Stage) -> None:
+    """A session that uses all there is, each call with an end."""
+    async with aclosing(radio.scan(within_s=1)) as adverts:
+        async for _ in adverts:
+            break
+    async with radio.connect(ADDRESS, within_s=20) as link:
+        assert link.facts.address == ADDRESS
+        for call in (lambda: link.subscribe(CHAR), lambda: link.read(CHAR), lambda: link.write(CHAR, b"x", ack=True)):
+            try:
+                await asyncio.wait_for(call(), 60)  # as a script's own limit; a device may keep silent
+            except TimeoutError:
+                stage.clients[-1].drop()
+        await link.read(CHAR)
+
+
+def comes_to(plan: dict[str, list[Any]], system: System) -> BleOtaError | None:
+    """What a session comes to while calls go wrong as planned; no other exception is let through."""
+
+    async def session() -> BleOtaError | None:
+        stage = Stage(details={"props": {"Address": ADDRESS}})
+        for call, acts in plan.items():
+            stage.will(call, *acts)
+        complaints: list[Any] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, said: complaints.append(said))
+        came: BleOtaError | None = None
+        try:
+            await everything(stage.radio(system), stage)
+        except BleOtaError as error:
+            came = error
+        await asyncio.sleep(10)  # whatever was let go has ended
+        assert complaints == []
+        assert stage.at_once == 0
+        assert [t for t in asyncio.all_tasks() if t is not asyncio.current_task()] == []
+        assert loop.time() < LONGEST_S
+        return came
+
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        return runner.run(session())
+
+
+def sentence(error: BleOtaError) -> None:
+    """What reaches a user is one line, bounded, with a hint, and names no class of bleak's."""
+    assert str(error).isprintable()
+    assert len(str(error)) < 400
+    assert not re.search(r"Bleak|\w+Error\b|\(\)|\(\d+, ", str(error))
+    assert error.hint
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    "act", [HANG, DROP, CANCEL, *ERRORS], ids=lambda act: act if isinstance(act, str) else repr(act)[:40]
+)
+def test_whatever_goes_wrong_in_one_call_for_good_is_a_sentence(call: str, act: Any) -> None:
+    error = comes_to({call: [act] * 20}, EVERYTHING)
+    if call in {"start", "connect"} and act != DROP:
+        assert error is not None
+    if error is not None:
+        sentence(error)
+
+
+@given(PLANS, st.sampled_from([EVERYTHING, OWN, CORE_BLUETOOTH]))
+def test_whatever_goes_wrong_anywhere_nothing_of_bleaks_gets_out(plan: dict[str, list[Any]], system: System) -> None:
+    error = comes_to(plan, system)
+    if error is not None:
+        sentence(error)
+
+
+def test_a_session_in_which_nothing_goes_wrong_is_good() -> None:
+    assert comes_to({}, EVERYTHING) is None
+
+
+@pytest.mark.looptime
+async def test_a_bug_of_ours_stays_a_bug() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with Stage().radio().connect(ADDRESS, within_s=5):
+            raise ZeroDivisionError
 
 
 # ---------------------------------------------------------------- the system's Bluetooth
@@ -180,30 +243,7 @@ async def test_a_scan_from_the_command_line_says_it_in_one_sentence(tmp_path: Pa
     assert b"Traceback" not in err
 
 
-# ---------------------------------------------------------------- floods
-
-
-class Loud(BaseBleakScanner):
-    """Hears a thousand devices before anybody can take one."""
-
-    def __init__(
-        self, detection_callback: AdvertisementDataCallback | None, service_uuids: list[str] | None, *_: Any, **__: Any
-    ) -> None:
-        super().__init__(detection_callback, service_uuids)
-
-    async def start(self) -> None:
-        for number in range(1000):
-            data = AdvertisementData(None, {}, {}, [], None, -number, ())
-            device = self.create_or_update_device(str(number), f"C0:00:00:00:00:{number:04X}", None, None, data)
-            self.call_detection_callbacks(device, data)
-
-    async def stop(self) -> None:
-        """There is nothing to stop."""
-
-
-async def test_of_many_sightings_the_newest_are_kept() -> None:
-    heard: list[Advert] = [advert async for advert in BleakRadio(scanner=Loud).scan(within_s=0.05)]
-    assert [advert.rssi_dbm for advert in heard] == [-number for number in range(1000 - ADVERTS_KEPT, 1000)]
+# ---------------------------------------------------------------- over real packets
 
 
 @pytest.fixture
@@ -213,15 +253,16 @@ async def rig() -> AsyncIterator[Rig]:
 
 
 async def test_a_flood_of_notifications_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bleak_radio, "INBOX_MAX", 50)
-    async with rig.radio.connect(ADDRESS, within_s=PROMPT_S) as link:
+    monkeypatch.setattr(bleak_link, "INBOX_MAX", 50)
+    async with rig.radio.connect(contract.ADDRESS, within_s=PROMPT_S) as link:
         await link.subscribe(handle(link, NEWS))
+        news = handle(link, NEWS)
         for number in range(200):
             rig.subject.carrier.send(NEWS, bytes((number,)))
         rig.subject.carrier.disconnect()  # comes after them
         async with asyncio.timeout(PROMPT_S):
             await rig.subject.down.wait()
-        words = await all_words(link, handle(link, NEWS))
+        words = await all_words(link, news)
     assert words == [bytes((number,)) for number in range(50)]
 
 
@@ -234,13 +275,10 @@ async def all_words(link: Any, char: int) -> list[bytes]:
         return words
 
 
-# ---------------------------------------------------------------- systems that do not answer
-
-
 async def test_a_disconnect_that_is_never_confirmed_does_not_hold_us(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bleak_radio, "DISCONNECT_S", 0.05)
 
-    async with switched_on(Subject(ADDRESS)) as waves:
+    async with switched_on(Subject(contract.ADDRESS)) as waves:
         host = device_on(waves, "host", HOST_ADDRESS)
         await host.power_on()
         scanner, client = backends(host)
@@ -250,6 +288,7 @@ async def test_a_disconnect_that_is_never_confirmed_does_not_hold_us(monkeypatch
                 await asyncio.Event().wait()
 
         assert issubclass(Stubborn, BumbleClient)
+        assert issubclass(Stubborn, BaseBleakClient)
         async with asyncio.timeout(PROMPT_S):
-            async with BleakRadio(scanner=scanner, client=Stubborn).connect(ADDRESS, within_s=PROMPT_S):
+            async with BleakRadio(scanner=scanner, client=Stubborn).connect(contract.ADDRESS, within_s=PROMPT_S):
                 pass

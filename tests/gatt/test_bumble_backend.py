@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 from bleak import BleakClient
@@ -13,10 +14,23 @@ from bumble.host import Host
 
 from ble_ota.errors import AdapterError, DeviceNotFoundError
 from ble_ota.gatt import bleak_radio, bumble_backend
-from ble_ota.gatt.bumble_backend import backends, open_radio, radio
+from ble_ota.gatt.bumble_backend import backends, radio
+from ble_ota.gatt.bumble_radio import open_radio
+from ble_ota.virtual.bumble_host import BumbleHost
 from ble_ota.virtual.controller import AirWaves, device_on
 from ble_ota.virtual.hci_server import HOST, controllers
-from tests.gatt.contract import ADDRESS, HOST_ADDRESS, NOBODY, PROMPT_S, Subject, controller_of, switched_on
+from tests.gatt.contract import (
+    ADDRESS,
+    HOST_ADDRESS,
+    NOBODY,
+    OTHER,
+    PROMPT_S,
+    TALK,
+    Subject,
+    controller_of,
+    handle,
+    switched_on,
+)
 
 
 @pytest.fixture
@@ -142,19 +156,6 @@ async def test_a_name_that_is_no_controller_is_said(name: str) -> None:
             pytest.fail("there was no controller")
 
 
-async def test_a_controller_that_says_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bumble_backend, "POWER_ON_S", 0.05)
-    async with await silent_server() as server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(AdapterError, match="does not answer"):
-            async with open_radio(f"tcp-client:{HOST}:{port}"):
-                pytest.fail("there was no controller")
-
-
-async def silent_server() -> asyncio.Server:
-    return await asyncio.get_running_loop().create_server(asyncio.Protocol, HOST, 0)
-
-
 async def test_a_radio_over_a_socket_finds_a_device() -> None:
     async with controllers(1) as (port,), open_radio(f"tcp-client:{HOST}:{port}") as made:
         assert [advert async for advert in made.scan(within_s=0.05)] == []
@@ -180,3 +181,93 @@ async def test_a_controller_that_dies_does_not_hold_us(waves: AirWaves, monkeypa
         made.connect(ADDRESS, within_s=PROMPT_S),
     ):
         host.host.controller = Dead()
+
+
+# ------------------------------------------------------------------ no room
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        hci.HCI_ErrorCode.CONNECTION_LIMIT_EXCEEDED_ERROR,
+        hci.HCI_ErrorCode.MEMORY_CAPACITY_EXCEEDED_ERROR,
+        hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR,
+    ],
+)
+async def test_a_controller_that_is_full_is_said(
+    waves: AirWaves, monkeypatch: pytest.MonkeyPatch, said: hci.HCI_ErrorCode
+) -> None:
+    async with AsyncExitStack() as powered:
+        other = device_on(waves, OTHER, OTHER)
+        await powered.enter_async_context(BumbleHost(other, Subject(OTHER)).on())
+        host = device_on(waves, "host", HOST_ADDRESS)
+        made = await powered.enter_async_context(radio(host, "under test"))
+        await powered.enter_async_context(made.connect(ADDRESS, within_s=PROMPT_S))
+
+        def full(command: hci.HCI_LE_Create_Connection_Command) -> None:
+            controller_of(host)._send_hci_command_status(said, command.op_code)
+
+        monkeypatch.setattr(controller_of(host), "on_hci_le_create_connection_command", full)
+        with pytest.raises(AdapterError, match=r"as many links as it can .no connection slot beside 1") as caught:
+            await powered.enter_async_context(made.connect(OTHER, within_s=PROMPT_S))
+        assert "second adapter" in caught.value.hint
+
+
+async def test_what_waited_for_the_buffers_of_a_lost_link_goes_on(waves: AirWaves) -> None:
+    """Bumble frees them and looks no further: the next packet would have to be sent by somebody else."""
+    async with AsyncExitStack() as powered:
+        subject = Subject(OTHER)
+        await powered.enter_async_context(BumbleHost(device_on(waves, OTHER, OTHER), subject).on())
+        host = device_on(waves, "host", HOST_ADDRESS)
+        made = await powered.enter_async_context(radio(host, "under test"))
+        await powered.enter_async_context(made.connect(ADDRESS, within_s=PROMPT_S))
+        kept = await powered.enter_async_context(made.connect(OTHER, within_s=PROMPT_S))
+        queue = host.host.le_acl_packet_queue
+        assert queue is not None
+        (first, second) = host.connections
+        queue.max_in_flight = 1
+        queue._connection_state[first].in_flight = queue._in_flight = 1  # it holds the only buffer, and goes
+        queue._queued += 1
+        await kept.write(handle(kept, TALK), b"waited", ack=False)
+        assert subject.written_values == []
+        arrived = asyncio.Event()
+        subject.on_written = lambda _: arrived.set()
+        controller_of(host).drop(next(iter(controller_of(host).le_connections.values())))
+        async with asyncio.timeout(PROMPT_S):
+            await arrived.wait()
+        assert second in host.connections
+
+
+async def test_commands_wait_while_too_many_are_under_way(waves: AirWaves) -> None:
+    host = device_on(waves, "host", HOST_ADDRESS)
+    async with radio(host, "under test") as made, made.connect(ADDRESS, within_s=PROMPT_S) as link:
+        queue = host.host.le_acl_packet_queue
+        assert queue is not None
+        room, queue.max_in_flight = queue.max_in_flight, 0  # the air is full
+
+        async def flood() -> None:
+            for _ in range(2 * bumble_backend.PENDING_MAX):
+                await link.write(handle(link, TALK), b"x", ack=False)
+
+        flooding = asyncio.create_task(flood())
+        await asyncio.wait({flooding}, timeout=0.2)
+        assert queue.pending == bumble_backend.PENDING_MAX + 1
+        queue.max_in_flight = room
+        queue.on_packets_completed(0, next(iter(host.connections)))
+        async with asyncio.timeout(PROMPT_S):
+            await flooding
+
+
+async def test_a_controller_that_does_not_answer_whoever_gives_up_hangs(
+    host: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bumble_backend, "GIVE_UP_S", 0.05)
+    hangs: list[bool] = []
+    _, client = backends(host, hangs=lambda: hangs.append(True))
+    attempt = await under_way(
+        host, BleakClient(BLEDevice(NOBODY, None, hci.Address(NOBODY)), backend=client, timeout=60)
+    )
+    host.host.controller = Dead()
+    attempt.cancel()
+    await asyncio.wait((attempt,), timeout=PROMPT_S)
+    assert hangs == [True]

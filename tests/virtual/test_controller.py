@@ -253,3 +253,29 @@ async def test_a_connection_is_told_by_the_event_that_the_host_asked_for(
     await connected(central, device)
     completes = (hci.HCI_LE_Connection_Complete_Event, hci.HCI_LE_Enhanced_Connection_Complete_Event)
     assert [type(p) for p in seen if isinstance(p, completes)] == [told]
+
+
+async def test_the_fast_phy_is_taken_and_told(central: Device, device: Device) -> None:
+    link = await connected(central, device)
+    told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    link.on(Connection.EVENT_CONNECTION_PHY_UPDATE, told.set_result)
+    async with asyncio.timeout(PROMPT_S):
+        await link.set_phy([hci.Phy.LE_2M], [hci.Phy.LE_2M])
+        phy = await told
+    assert (phy.tx_phy, phy.rx_phy) == (hci.Phy.LE_2M, hci.Phy.LE_2M)
+
+
+async def test_longer_packets_are_taken(central: Device, device: Device) -> None:
+    link = await connected(central, device)
+    async with asyncio.timeout(PROMPT_S):
+        await link.set_data_length(251, 2120)
+
+
+async def test_a_link_that_does_not_stand_has_no_phy_and_no_packets(central: Device, device: Device) -> None:
+    link = await connected(central, device)
+    link.handle = 0x0EEE
+    async with asyncio.timeout(PROMPT_S):
+        for asking in (link.set_phy([hci.Phy.LE_2M], [hci.Phy.LE_2M]), link.set_data_length(251, 2120)):
+            with pytest.raises(hci.HCI_Error) as refused:
+                await asking
+            assert refused.value.error_code == hci.HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR

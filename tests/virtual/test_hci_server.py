@@ -9,8 +9,8 @@ from bumble.device import Device
 from bumble.hci import Address
 from bumble.transport import open_transport
 
-from ble_ota.errors import LinkLostError
-from ble_ota.gatt import bumble_backend
+from ble_ota.errors import AdapterError, LinkLostError
+from ble_ota.gatt import bumble_radio
 from ble_ota.link import Link
 from ble_ota.virtual.bumble_host import BumbleHost
 from ble_ota.virtual.hci_server import HOST, controllers
@@ -33,7 +33,7 @@ async def switched_on(port: int, subject: Subject) -> AsyncGenerator[None, None]
 @asynccontextmanager
 async def linked(port: int) -> AsyncGenerator[Link, None]:
     """A link to the subject, from a host behind the controller at `port`."""
-    async with bumble_backend.open_radio(where(port)) as radio, radio.connect(ADDRESS, within_s=PROMPT_S) as link:
+    async with bumble_radio.open_radio(where(port)) as radio, radio.connect(ADDRESS, within_s=PROMPT_S) as link:
         yield link
 
 
@@ -113,15 +113,16 @@ async def test_the_host_hears_that_the_device_was_killed() -> None:
         await carried.__aexit__(None, None, None)
 
 
-async def test_a_server_that_goes_is_a_lost_link() -> None:
+async def test_a_server_that_goes_is_a_lost_controller() -> None:
     subject = Subject(ADDRESS)
     serving = controllers(2)
     first, second = await serving.__aenter__()
     async with switched_on(first, subject), linked(second) as link:
         await link.subscribe(handle(link, NEWS))
+        news = handle(link, NEWS)
         await serving.__aexit__(None, None, None)
-        with pytest.raises(LinkLostError):
-            await heard(link, handle(link, NEWS))
+        with pytest.raises(AdapterError, match="is gone"):
+            await heard(link, news)
 
 
 async def test_a_second_host_on_a_busy_port_is_turned_away() -> None:
