@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from bleak.exc import BleakGATTProtocolError
+
 from ble_ota.errors import BleOtaError, LinkLostError
 from ble_ota.gatt.bleak_errors import Kind, diagnose, gone, ours
 
@@ -18,6 +20,8 @@ T = TypeVar("T")
 Lost = asyncio.Future[None]
 """Done once the link has gone."""
 
+UNLIKELY = 0x0E  # "unlikely error"; seen of BlueZ 5.66, whose own end of a request is no answer of the device
+TOLD_S = 1.0  # our choice: the word that the link went follows within milliseconds
 LET_GO_S = 5.0  # our choice: for a system to end what we no longer wait for; one that does not is left to itself
 
 
@@ -45,6 +49,8 @@ async def call(
             return task.result()
         if not isinstance(error, Exception):  # the program is to end
             raise error
+        if lost is not None and _may_be_a_loss(error):
+            await asyncio.wait({lost}, timeout=TOLD_S)
         raise _renamed(error, what, lost) from error
     if answered or (lost is not None and lost.done()):
         raise gone(what)
@@ -54,9 +60,14 @@ async def call(
 
 def _renamed(error: Exception, what: str, lost: Lost | None) -> BleOtaError:
     """What a call ends with whose link went under it is noise: that the link went is what counts."""
-    if lost is not None and lost.done() and diagnose(error).kind is Kind.ABORTED:
+    if lost is not None and lost.done() and (diagnose(error).kind is Kind.ABORTED or _may_be_a_loss(error)):
         return gone(what)
     return ours(error, what)
+
+
+def _may_be_a_loss(error: Exception) -> bool:
+    """Whether a system says this, too, of a request whose link went under it, a moment before it says that it went."""
+    return isinstance(error, BleakGATTProtocolError) and int(error.code) == UNLIKELY
 
 
 async def let_go(task: asyncio.Future[Any]) -> None:

@@ -70,6 +70,20 @@ async def test_a_reason_counts_more_than_the_loss_behind_it(error: Exception) ->
         await call(failing(error, after=gone), "reading", lost=gone)
 
 
+async def test_an_unlikely_error_before_the_word_that_the_link_went_is_the_loss() -> None:
+    gone, loop = lost(), asyncio.get_running_loop()
+    loop.call_later(0.3, gone.set_result, None)
+    with pytest.raises(LinkLostError, match=GONE):
+        await call(failing(BleakGATTProtocolError(0x0E)), "reading", lost=gone)
+    assert loop.time() == pytest.approx(0.3)
+
+
+async def test_an_unlikely_error_of_a_link_that_stands_is_the_devices() -> None:
+    with pytest.raises(AttRefusedError):
+        await call(failing(BleakGATTProtocolError(0x0E)), "reading", lost=lost())
+    assert asyncio.get_running_loop().time() == pytest.approx(1)
+
+
 async def test_no_answer_in_time_is_said() -> None:
     with pytest.raises(LinkLostError, match="reading: no answer in time"):
         await call(for_ever(), "reading", lost=lost(), within_s=5)

@@ -1,0 +1,7 @@
+"""What is in `inside` runs in the emulated machine only, where `guest.sh` sets the variable."""
+
+from __future__ import annotations
+
+import os
+
+collect_ignore_glob = [] if os.environ.get("BLE_OTA_BLUEZ") == "inside" else ["inside/*"]

@@ -1,0 +1,62 @@
+"""One machine for all tests; devices of its own for each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ble_ota.gatt.bleak_radio import BleakRadio
+from ble_ota.link import Link, Radio
+from ble_ota.virtual.peripheral import Peripheral
+from tests.bluez.inside.bluez import Machine, machine
+from tests.gatt import carriers, contract
+from tests.gatt.contract import ADDRESS, MTU, OTHER, Rig, Subject
+
+CONNECT_S = 30.0  # scan, connect and discover take 2 to 5 s here
+
+contract.PROMPT_S = 10.0  # "at once" for who is emulated; what BlueZ itself waits for takes 20 s and more
+_machines: list[Machine] = []
+
+
+@asynccontextmanager
+async def over_bluez(device: Peripheral) -> AsyncGenerator[Radio, None]:
+    """A carrier for tests/gatt/test_transfers.py, which asks for them while it is collected."""
+    async with _machines[0].around(device):
+        yield BleakRadio()
+
+
+def only_over_bluez() -> Iterator[tuple[str, carriers.Carrier]]:
+    yield "bluez", over_bluez
+
+
+carriers.carriers = only_over_bluez
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def bluez() -> AsyncIterator[Machine]:
+    async with machine() as made:
+        _machines.append(made)
+        yield made
+
+
+@pytest.fixture
+async def mended(bluez: Machine) -> AsyncIterator[None]:
+    """Whatever a test breaks is whole for the next one."""
+    yield
+    await bluez.mend()
+
+
+@pytest.fixture
+async def rig(bluez: Machine) -> AsyncIterator[Rig]:
+    """Two devices, and the adapter the system chooses."""
+    subject, other = Subject(ADDRESS), Subject(OTHER)
+    async with bluez.around(subject, other, mtu=MTU):
+        yield Rig(BleakRadio(), subject, other, bluez.cut)
+
+
+@pytest.fixture
+async def link(rig: Rig) -> AsyncIterator[Link]:
+    async with rig.radio.connect(ADDRESS, within_s=CONNECT_S) as made:
+        yield made
