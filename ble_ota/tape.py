@@ -18,6 +18,8 @@ from ble_ota.model import Component, Mark, VerifiedImage
 from ble_ota.script import Await, Progress, Read, Reply, Step, Subscribe, Write
 from ble_ota.transcript import VERSION, Redaction, Words
 
+SEEN = ("address", "name", "rssi_dbm", "services")  # of an advertisement; the rest is what a system knows, not a device
+
 
 @dataclass(slots=True)
 class Recorder:
@@ -49,7 +51,8 @@ class Recorder:
             options: Its settings, as JSON has them; no secret is one.
             patience: Budgets of the run, as JSON has them.
         """
-        seen = asdict(advert) | {"manufacturer": {str(c): d.hex() for c, d in advert.manufacturer.items()}}
+        seen = {name: getattr(advert, name) for name in SEEN}
+        seen |= {"manufacturer": {str(c): d.hex() for c, d in advert.manufacturer.items()}}
         told = {"driver": driver, "options": options, "patience": patience}
         self.note({"device": told | {"product_key": keys[0], "device_key": keys[1], "advert": seen}})
 

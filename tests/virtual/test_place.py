@@ -56,9 +56,9 @@ async def test_a_device_of_the_place_has_its_table(tmp_path: Path) -> None:
 
 
 async def test_the_host_has_an_address_that_no_device_can_have(tmp_path: Path) -> None:
-    async with place(World.create(tmp_path, devices=99)) as host:
+    async with place(World.create(tmp_path / "small")) as host:
         assert str(host.random_address).startswith(HOST_ADDRESS)
-    assert HOST_ADDRESS not in {d.address for d in World.open(tmp_path).devices}
+    assert HOST_ADDRESS not in {d.address for d in World.create(tmp_path / "large", devices=99).devices}
 
 
 # ---------------------------------------------------------------- habits
