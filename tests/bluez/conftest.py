@@ -4,4 +4,5 @@ from __future__ import annotations
 
 import os
 
-collect_ignore_glob = [] if os.environ.get("BLE_OTA_BLUEZ") == "inside" else ["inside/*"]
+HERE = os.environ.get("BLE_OTA_BLUEZ") == "inside"
+collect_ignore_glob = [] if HERE else ["inside", "inside/*"]
