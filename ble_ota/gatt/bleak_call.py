@@ -66,8 +66,13 @@ def _renamed(error: Exception, what: str, lost: Lost | None) -> BleOtaError:
 
 
 def _may_be_a_loss(error: Exception) -> bool:
-    """Whether a system says this, too, of a request whose link went under it, a moment before it says that it went."""
-    return isinstance(error, BleakGATTProtocolError) and int(error.code) == UNLIKELY
+    """Whether a system says this, too, of a request whose link went under it, a moment before it says that it went.
+
+    So does a bus whose bluetoothd has died: it answers what was under way first, and announces the death then.
+    """
+    if isinstance(error, BleakGATTProtocolError):
+        return int(error.code) == UNLIKELY
+    return diagnose(error).kind is Kind.OFF
 
 
 async def let_go(task: asyncio.Future[Any]) -> None:

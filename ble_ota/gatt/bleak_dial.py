@@ -16,16 +16,16 @@ from bleak.backends.device import BLEDevice
 
 from ble_ota.addresses import normal
 from ble_ota.errors import BleOtaError, DeviceNotFoundError
+from ble_ota.gatt.bleak_bus import Bus
 from ble_ota.gatt.bleak_call import Lost, call
 from ble_ota.gatt.bleak_ear import Ear
 from ble_ota.gatt.bleak_errors import Kind, bleak_errors, kind_of, unusable
 from ble_ota.gatt.bleak_link import BleakLink
-from ble_ota.gatt.bleak_systems import System, remembered
-from ble_ota.gatt.bleak_watch import watch
+from ble_ota.gatt.bleak_systems import System, place, properties, remembered
 
 CONNECT_MIN_S = 1.0  # our choice: what is left to connect in, however long the device was looked for
 GRACE_S = 1.0  # our choice: bleak has the same time as we, and cleans up when it is over
-WATCH_S = 1.0  # our choice: a bus that takes longer is not waited for
+BUS_S = 1.0  # our choice: a bus that takes longer is not waited for
 LOOKS = 5  # looks at the air that was deaf while others connected; each is shorter than the one before
 
 
@@ -71,7 +71,7 @@ class Dial:
         self._device: BLEDevice | None = None
         self._client: BleakClient | None = None
         self._link: BleakLink | None = None
-        self._unwatch: Callable[[], None] | None = None
+        self._bus: Bus | None = None
 
     async def link(self) -> BleakLink:
         """Call until the link stands, as often as `TRIES` says.
@@ -96,22 +96,25 @@ class Dial:
     async def end(self, within_s: float) -> None:
         """Disconnect, and let the system forget what it should read anew; each within `within_s` seconds."""
         client, self._client = self._client, None
-        if self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
-        if client is None:
-            return
-        with suppress(BleOtaError):
-            await call(client.disconnect(), "disconnecting", within_s=within_s)
-        if self._to_forget():
+        bus, self._bus = self._bus, None
+        if client is not None:
             with suppress(BleOtaError):
-                await call(client.unpair(), "forgetting its services", within_s=within_s)
+                await call(client.disconnect(), "disconnecting", within_s=within_s)
+            if await self._to_forget(bus):
+                with suppress(BleOtaError):
+                    await call(client.unpair(), "forgetting its services", within_s=within_s)
+        if bus is not None:
+            bus.end()
 
-    def _to_forget(self) -> bool:
+    async def _to_forget(self, bus: Bus | None) -> bool:
         """Whether the system keeps services of a device that nobody wants it to remember. Only what was connected."""
-        if self._link is None or self._device is None or self._link.paired:
+        if self._link is None or self._device is None or self._link.paired or not self._system.keeps_services:
             return False
-        return self._system.keeps_services and not remembered(self._device)
+        now = None
+        if bus is not None:
+            with suppress(BleOtaError):
+                now = await call(bus.properties(), "asking whether it is remembered", within_s=BUS_S)
+        return not remembered(now or properties(self._device))
 
     async def _attempt(self, device: BLEDevice) -> BleakLink:
         loop = asyncio.get_running_loop()
@@ -131,19 +134,21 @@ class Dial:
         except Exception as error:
             raise unusable(error) from error
         self._device, self._client = device, client
+        await self._join(device, lost)  # first: a device may ask to be paired as soon as it is called
         await call(client.connect(), doing, lost=lost, within_s=within_s + GRACE_S)
         with bleak_errors(doing):
             link = BleakLink(client, lost, self._system)
-        await self._watch(lost)
         await link.settle()
         self._link = link
         return link
 
-    async def _watch(self, lost: Lost) -> None:
-        """See the system's service die; where that cannot be watched, its calls will fail soon enough."""
+    async def _join(self, device: BLEDevice, lost: Lost) -> None:
+        """Be on the system's bus while the link stands; without it calls fail late, and nobody agrees to a pairing."""
         if self._system.service:
+            bus = Bus(self._system.service, place(device), lost)
             with suppress(BleOtaError):
-                self._unwatch = await call(watch(self._system.service, lost), "watching", within_s=WATCH_S)
+                await call(bus.begin(), "joining the bus", within_s=BUS_S)
+                self._bus = bus
 
     async def _find(self) -> BLEDevice:
         loop = asyncio.get_running_loop()

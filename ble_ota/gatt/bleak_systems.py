@@ -40,7 +40,7 @@ a link that ends     D-Bus signal, at     session event; may   futures are faile
 9.  bleak, `BleakClientCoreBluetooth.pair` raises `NotImplementedError`.
 10. So a transfer goes by what the device acknowledges, never by how fast writes return (ble-serial #89).
 11. bleak, `BleakClientWinRT.disconnect`: "we can't wait for the session close event (it may never come)".
-12. bleak listens to BlueZ's signals, not to whether there still is a BlueZ; `bleak_watch.py` does.
+12. bleak listens to BlueZ's signals, not to whether there still is a BlueZ; `bleak_bus.py` does.
 """
 
 from __future__ import annotations
@@ -106,28 +106,38 @@ def adapter_named(system: System, name: str) -> str:
     return name
 
 
-def remembered(device: BLEDevice) -> bool:
-    """Whether somebody wants the system to remember `device`; True where it does not say."""
-    properties = _properties(device)
-    return not properties or any(properties.get(name) for name in PAIRED)
+def remembered(said: Mapping[str, Any]) -> bool:
+    """Whether somebody wants the system to remember the device of these `properties`; True where it does not say."""
+    return not said or any(said.get(name) for name in PAIRED)
 
 
 def bonded(device: BLEDevice) -> bool | None:
     """Whether the system keeps keys of `device`; None where it does not say."""
-    properties = _properties(device)
-    return bool(properties.get("Bonded", properties.get("Paired"))) if properties else None
+    said = properties(device)
+    return bool(said.get("Bonded", said.get("Paired"))) if said else None
 
 
 def address_type(device: BLEDevice) -> str:
     """`public` or `random`; "" where the system does not say. Bumble's addresses know it themselves."""
-    said = _properties(device).get("AddressType", getattr(device.details, "is_random", None))
+    said = properties(device).get("AddressType", getattr(device.details, "is_random", None))
     return {"public": "public", "random": "random", True: "random", False: "public"}.get(said, "")
 
 
-def _properties(device: BLEDevice) -> Mapping[str, Any]:
-    """Of BlueZ's Device1; nothing elsewhere, where the details are an address, a tuple, or an object."""
+def place(device: BLEDevice) -> str:
+    """Object path of `device` on BlueZ's bus; "" elsewhere."""
+    path: object = _detail(device, "path")
+    return path if isinstance(path, str) else ""
+
+
+def properties(device: BLEDevice) -> Mapping[str, Any]:
+    """Of BlueZ's Device1, as they were when `device` was heard; nothing elsewhere."""
+    said: Mapping[str, Any] = _detail(device, "props") or {}
+    return said
+
+
+def _detail(device: BLEDevice, name: str) -> Any:  # noqa: ANN401 -- bleak's
+    """Of what a system says beside the address; elsewhere than on BlueZ it is an address, a tuple, or an object."""
     try:
-        properties: Mapping[str, Any] = device.details["props"] or {}
+        return device.details[name]
     except (TypeError, LookupError):
-        return {}
-    return properties
+        return None

@@ -138,7 +138,10 @@ class BumbleHost:
         properties = gatt.Characteristic.Properties(0)
         for name in wanted.properties:
             properties |= gatt.Characteristic.Properties[name.replace("-", "_").upper()]
-        permissions = gatt.Characteristic.READABLE | gatt.Characteristic.WRITEABLE  # Bumble does not look at them
+        permissions = gatt.Characteristic.READABLE | gatt.Characteristic.WRITEABLE  # Bumble does not look at these two
+        if wanted.sealed:
+            permissions |= gatt.Characteristic.READ_REQUIRES_ENCRYPTION
+            permissions |= gatt.Characteristic.WRITE_REQUIRES_ENCRYPTION
         value = gatt.CharacteristicValue(
             read=lambda _connection: self._read(wanted),
             write=lambda _connection, written: self._written(wanted, bytes(written)),

@@ -18,6 +18,8 @@ class VirtualCharacteristic:
     uuid: str  # 128-bit, lower case
     properties: frozenset[str]
     """Of "read", "write", "write-without-response", "notify", "indicate"."""
+    sealed: bool = False
+    """Whether it answers over an encrypted link only; the modelled air knows no encryption, and does not ask."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Subject:
         self.on_written: Callable[[bytes], None] | None = None
         write = frozenset({"write", "write-without-response", "indicate"})
         twin = VirtualCharacteristic(TWIN, frozenset({"read"}))
-        self.services = (
+        self.services: tuple[VirtualService, ...] = (
             VirtualService(FIRST, (VirtualCharacteristic(TALK, write), twin)),
             VirtualService(SECOND, (twin, VirtualCharacteristic(NEWS, frozenset({"notify"})))),
         )

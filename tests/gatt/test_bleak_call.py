@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from bleak.exc import BleakError, BleakGATTProtocolError
+from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
 
 from ble_ota.errors import AdapterError, AttRefusedError, LinkLostError
 from ble_ota.gatt.bleak_call import LET_GO_S, Lost, call
@@ -70,17 +70,27 @@ async def test_a_reason_counts_more_than_the_loss_behind_it(error: Exception) ->
         await call(failing(error, after=gone), "reading", lost=gone)
 
 
-async def test_an_unlikely_error_before_the_word_that_the_link_went_is_the_loss() -> None:
+# What BlueZ and its bus answer for a request whose link is about to be told as lost, and what it is of one that stands.
+FORERUNNERS = [
+    (BleakGATTProtocolError(0x0E), AttRefusedError),
+    (BleakDBusError("org.freedesktop.DBus.Error.NoReply", ["Message recipient disconnected"]), AdapterError),
+    (BleakDBusError("org.bluez.Error.NotReady", ["Resource Not Ready"]), AdapterError),
+]
+
+
+@pytest.mark.parametrize(("error", "_alone"), FORERUNNERS)
+async def test_an_error_before_the_word_that_the_link_went_is_the_loss(error: Exception, _alone: type) -> None:
     gone, loop = lost(), asyncio.get_running_loop()
     loop.call_later(0.3, gone.set_result, None)
     with pytest.raises(LinkLostError, match=GONE):
-        await call(failing(BleakGATTProtocolError(0x0E)), "reading", lost=gone)
+        await call(failing(error), "reading", lost=gone)
     assert loop.time() == pytest.approx(0.3)
 
 
-async def test_an_unlikely_error_of_a_link_that_stands_is_the_devices() -> None:
-    with pytest.raises(AttRefusedError):
-        await call(failing(BleakGATTProtocolError(0x0E)), "reading", lost=lost())
+@pytest.mark.parametrize(("error", "alone"), FORERUNNERS)
+async def test_the_same_error_of_a_link_that_stands_is_what_it_says(error: Exception, alone: type[Exception]) -> None:
+    with pytest.raises(alone):
+        await call(failing(error), "reading", lost=lost())
     assert asyncio.get_running_loop().time() == pytest.approx(1)
 
 

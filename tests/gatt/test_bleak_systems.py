@@ -20,6 +20,8 @@ from ble_ota.gatt.bleak_systems import (
     address_type,
     bonded,
     here,
+    place,
+    properties,
     remembered,
 )
 
@@ -64,25 +66,29 @@ def test_elsewhere_no_adapter_can_be_chosen(system: System) -> None:
 
 @pytest.mark.parametrize("name", ["Paired", "Bonded", "Trusted"])
 def test_a_device_somebody_cares_for_is_remembered(name: str) -> None:
-    assert remembered(bluez(**{name: True}))
+    assert remembered(properties(bluez(**{name: True})))
 
 
 def test_a_stranger_is_not_remembered() -> None:
-    assert not remembered(bluez(Paired=False, Bonded=False, Trusted=False))
+    assert not remembered(properties(bluez(Paired=False, Bonded=False, Trusted=False)))
 
 
 @pytest.mark.parametrize("details", ELSEWHERE, ids=repr)
 def test_where_the_system_does_not_say_nothing_is_claimed(details: Any) -> None:
     found = device(details)
-    assert (remembered(found), bonded(found), address_type(found)) == (True, None, "")
+    assert (remembered(properties(found)), bonded(found), address_type(found), place(found)) == (True, None, "", "")
+
+
+def test_bluez_has_a_path_for_a_device() -> None:
+    assert place(bluez()) == "/org/bluez/hci0/dev_C0"
 
 
 @pytest.mark.parametrize(
-    ("properties", "keys"),
+    ("said", "keys"),
     [({"Bonded": True}, True), ({"Bonded": False, "Paired": True}, False), ({"Paired": True}, True), ({}, False)],
 )
-def test_a_bond_is_what_bluez_says_and_before_5_65_a_pairing(properties: dict[str, bool], keys: bool) -> None:
-    assert bonded(bluez(**properties)) is keys
+def test_a_bond_is_what_bluez_says_and_before_5_65_a_pairing(said: dict[str, bool], keys: bool) -> None:
+    assert bonded(bluez(**said)) is keys
 
 
 @pytest.mark.parametrize(

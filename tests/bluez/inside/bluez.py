@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from bumble.device import Device
 from bumble.transport import open_transport
 from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
@@ -19,7 +20,8 @@ from ble_ota.virtual.controller import AirWaves, VirtualController, device_on
 from ble_ota.virtual.peripheral import Peripheral
 
 ADAPTERS = {"hci0": "00:00:00:00:B1:01", "hci1": "00:00:00:00:B1:02"}
-ADAPTER, PROPERTIES = "org.bluez.Adapter1", "org.freedesktop.DBus.Properties"
+ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
+PROPERTIES, OBJECTS = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"
 THERE_S = 60.0  # until an adapter is there, in a machine 10 to 20 times slower than this one
 LOOK_S = 0.05  # between looks at a program that has no event for us
 
@@ -71,6 +73,14 @@ class Machine:
         await until(tried, THERE_S)
         await until(switched, THERE_S)
 
+    async def forget(self) -> None:
+        """Have bluetoothd know no device any more, paired or not."""
+        said = await self._call("", OBJECTS, "GetManagedObjects", "")
+        for path, interfaces in said.body[0].items():
+            if DEVICE in interfaces:
+                adapter = path.split("/")[3]
+                await self._call(adapter, ADAPTER, "RemoveDevice", "o", path)
+
     async def _is_there(self, name: str) -> bool:
         return await self._powered(name) is not None
 
@@ -81,7 +91,7 @@ class Machine:
     async def _call(self, name: str, interface: str, member: str, signature: str, *body: Any) -> Message:
         message = Message(
             destination="org.bluez",
-            path=f"/org/bluez/{name}",
+            path=f"/org/bluez/{name}" if name else "/",
             interface=interface,
             member=member,
             signature=signature,
@@ -98,8 +108,9 @@ class Machine:
                 controller.drop(link)
 
     @asynccontextmanager
-    async def around(self, *devices: Peripheral, mtu: int = 517) -> AsyncGenerator[None, None]:
-        """Have `devices` on the air for the block."""
+    async def around(self, *devices: Peripheral, mtu: int = 517) -> AsyncGenerator[list[Device], None]:
+        """Have `devices` on the air for the block; gives the stack below each."""
+        stacks: list[Device] = []
         async with AsyncExitStack() as powered:
             for device in devices:
                 stack = device_on(self._waves, device.address, device.address)
@@ -108,7 +119,8 @@ class Machine:
                 assert isinstance(controller, VirtualController)
                 powered.callback(self._waves.remove_controller, controller)
                 await powered.enter_async_context(BumbleHost(stack, device).on())
-            yield
+                stacks.append(stack)
+            yield stacks
 
 
 @asynccontextmanager
