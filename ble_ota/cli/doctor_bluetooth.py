@@ -80,7 +80,8 @@ def _trouble(system: System, trouble: Trouble) -> Finding:
         case Trouble.DENIED:
             return _no("this user may not use the system's Bluetooth", _permit(*system.groups()))
         case Trouble.SILENT:
-            return _no("bluetoothd does not answer", "`sudo systemctl restart bluetooth`")
+            hint = "`sudo systemctl restart bluetooth`; if that hangs, too, restart this machine: `dmesg` tells why"
+            return _no("bluetoothd does not answer", hint)
         case Trouble.ODD:
             return _no("bluetoothd answers what makes no sense", "`sudo systemctl restart bluetooth`, " + _OTHER)
 

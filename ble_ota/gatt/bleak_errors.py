@@ -195,10 +195,12 @@ def unusable(error: BaseException) -> AdapterError:
 
     A Bluetooth that is not there at all looks like a missing file or a refused connection: its bus.
     """
-    found = diagnose(error)
+    found, said = diagnose(error), text(error)
     if found.kind in {Kind.ABORTED, Kind.SILENT, Kind.ABSENT} and isinstance(error, OSError | EOFError):
+        if said and found is not SILENT:
+            said = f"{NO_SERVICE.said} ({said})"  # a missing file alone is a riddle
         found = NO_SERVICE
-    return AdapterError(f"Bluetooth cannot be used: {text(error) or found.said}", hint=found.hint)
+    return AdapterError(f"Bluetooth cannot be used: {said or found.said}", hint=found.hint)
 
 
 def gone(doing: str) -> LinkLostError:

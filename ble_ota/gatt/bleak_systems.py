@@ -17,8 +17,8 @@ a value over 512     sent, then dropped   sent, then dropped   sent, then droppe
                      by peers [6]
 services             kept on disk [7]     kept by the system;  kept by the system    read on every link
                                           asked for anew [8]   until "changed"
-pairing              `pair()`, once       `pair()`, once,      by itself, with a     `pair()`, once
-                                          confirm only         dialog; no call [9]
+pairing              by itself, once we   `pair()`, once,      by itself, with a     `pair()`, once
+                     agree [13]           confirm only         dialog; no call [9]
 commands (writes     queued without end   awaited one by one   dropped when the      32 packets, then
 with no response)    [10]                                      queue is full [10]    we wait
 a link that ends     D-Bus signal, at     session event; may   futures are failed    pending requests
@@ -41,6 +41,8 @@ a link that ends     D-Bus signal, at     session event; may   futures are faile
 10. So a transfer goes by what the device acknowledges, never by how fast writes return (ble-serial #89).
 11. bleak, `BleakClientWinRT.disconnect`: "we can't wait for the session close event (it may never come)".
 12. bleak listens to BlueZ's signals, not to whether there still is a BlueZ; `bleak_bus.py` does.
+13. Seen of BlueZ 5.66: a request that is answered "insufficient encryption" starts a pairing, and without an agent
+    bluetoothd says no to it ("No agent available"). A device that refuses is dropped by Linux, with no reason given.
 """
 
 from __future__ import annotations

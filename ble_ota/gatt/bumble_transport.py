@@ -28,7 +28,7 @@ FORMS = (
     "tcp-client:HOST:PORT, vhci; several are joined by commas"
 )
 _NEXT = re.compile(rf",(?=(?:{'|'.join(NEEDS_MORE + ALONE)})(?::|,|$))")
-_USB = {-3: "denied", -4: "absent", -5: "absent", -6: "busy", -12: "driver"}  # libusb's error codes
+_USB = {-3: "denied", -4: "absent", -5: "absent", -6: "busy", -12: "driver", -99: "usb"}  # libusb's error codes
 _SYSTEM = {
     errno.EACCES: "denied",
     errno.EPERM: "denied",
@@ -45,6 +45,7 @@ _WORDS = {
     "absent": "there is no such device",
     "driver": "its driver does not let programs use it",
     "refused": "nobody serves a controller there",
+    "usb": "USB is not to be had here",  # libusb's "other": seen where there is no /dev/bus/usb
 }
 _WINDOWS_DRIVER = "Give the dongle the WinUSB driver (with Zadig); the system's Bluetooth cannot use it meanwhile"
 _HINTS = {
@@ -55,6 +56,7 @@ _HINTS = {
     ("usb", "busy"): "Stop the other program; if it is the system's Bluetooth: `bluetoothctl power off`",
     ("usb", "absent"): "See `lsusb`: a dongle in another program's or a virtual machine's hands is not listed either",
     ("usb", "driver"): _WINDOWS_DRIVER,
+    ("usb", "usb"): "A container wants its host's USB, `--device /dev/bus/usb`; elsewhere `lsusb` shows what there is",
     ("serial", "denied"): "Add yourself to the port's group, `sudo usermod -aG dialout $USER`, and log in again",
     ("serial", "busy"): "Stop the program that has the port: `fuser -v PORT` names it",
     ("serial", "absent"): "Look for the port under /dev/serial/by-id, on Windows in the device manager (COM3)",

@@ -128,6 +128,24 @@ def test_a_machine_that_does_not_end_is_ended(desk: Desk) -> None:
     assert "the machine ended (124)" in said
 
 
+def test_machines_share_the_tests_and_each_counts(desk: Desk) -> None:
+    desk.program("qemu-system-x86_64", QEMU.replace('"$BLUEZ_CODE" >', '"$(grep -c 2/2 "$share/env")" >'))
+    code, said = desk.run(BLUEZ_CODE="one fails", BLUEZ_MACHINES="2")
+    assert code == 1
+    assert said.count("what pytest says") == 2
+    assert said.count("FAILED: pytest inside ended with 1") == 1
+
+
+@pytest.mark.parametrize(("words", "machines"), [((), "2"), (("-k", "scan"), "1")])
+def test_all_tests_are_shared_by_two_machines_where_they_have_room(
+    desk: Desk, words: tuple[str, ...], machines: str
+) -> None:
+    desk.program("nproc", "echo 2")
+    _, said = desk.run(*words, BLUEZ_CODE="0")
+    assert f"machine 1 of {machines} ran" in said
+    assert ("machine 2 of 2 ran" in said) is (machines == "2")
+
+
 def test_what_is_said_to_pytest_arrives_word_by_word(desk: Desk) -> None:
     desk.run("-k", "a or b", BLUEZ_CODE="0")
     said = subprocess.run(

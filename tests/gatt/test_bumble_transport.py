@@ -64,6 +64,7 @@ SERIAL = "serial:/dev/ttyACM0"
         (USB, usb1.USBErrorNotSupported(), "its driver does not let programs use it", "WinUSB"),
         (USB, usb1.USBErrorNoDevice(), NOT_HERE, "lsusb"),
         (USB, usb1.USBErrorIO(), "LIBUSB_ERROR_IO", "doctor"),
+        (USB, usb1.USBErrorOther(), "USB is not to be had here", "/dev/bus/usb"),
         (USB, TransportInitError("device not found"), "device not found", "lsusb"),
         ("pyusb:0", TransportInitError("device not found"), "device not found", "lsusb"),
         (USB, ModuleNotFoundError("no", name="usb1"), "usb1 is not installed", "doctor"),

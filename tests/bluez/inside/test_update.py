@@ -30,14 +30,6 @@ async def test_a_link_cut_in_the_middle_is_carried_on(bluez: Machine, tmp_path: 
     assert product.device.stats.bytes < SIZE_BYTES + HALF  # and what was there was not sent again
 
 
-async def test_a_device_that_loses_its_power_gets_the_whole_file(bluez: Machine, tmp_path: Path) -> None:
-    product = Product(tmp_path, Strike("power", HALF))
-    async with bluez.around(product.device):
-        ended = await product.flash(Program(tmp_path))
-    assert passed(ended, product)
-    assert product.device.strike is None
-
-
 @pytest.mark.parametrize("harm", ["adapter off", "bluetoothd killed"])
 async def test_the_systems_bluetooth_goes_and_comes_back(bluez: Machine, tmp_path: Path, harm: str) -> None:
     product, program = Product(tmp_path, NEVER, keeps_session_over_disconnect=True), Program(tmp_path)
