@@ -97,14 +97,16 @@ class Dial:
         """Disconnect, and let the system forget what it should read anew; each within `within_s` seconds."""
         client, self._client = self._client, None
         bus, self._bus = self._bus, None
-        if client is not None:
-            with suppress(BleOtaError):
-                await call(client.disconnect(), "disconnecting", within_s=within_s)
-            if await self._to_forget(bus):
+        try:
+            if client is not None:
                 with suppress(BleOtaError):
-                    await call(client.unpair(), "forgetting its services", within_s=within_s)
-        if bus is not None:
-            bus.end()
+                    await call(client.disconnect(), "disconnecting", within_s=within_s)
+                if await self._to_forget(bus):
+                    with suppress(BleOtaError):
+                        await call(client.unpair(), "forgetting its services", within_s=within_s)
+        finally:  # also for who is cancelled meanwhile
+            if bus is not None:
+                bus.end()
 
     async def _to_forget(self, bus: Bus | None) -> bool:
         """Whether the system keeps services of a device that nobody wants it to remember. Only what was connected."""

@@ -14,7 +14,7 @@ from ble_ota.gatt.bleak_bus import AGENT, AGENT_PATH, BUS, CAPABILITY, MEMBER, B
 from ble_ota.gatt.bleak_call import Lost
 from ble_ota.gatt.bleak_systems import System
 from tests.gatt.contract import PROMPT_S
-from tests.gatt.scripted import ADDRESS, CHAR, ScriptedClient, Stage
+from tests.gatt.scripted import ADDRESS, CHAR, HANG, ScriptedClient, Stage
 
 if sys.platform != "linux":
     pytest.skip("bleak brings dbus-fast on Linux only", allow_module_level=True)
@@ -248,6 +248,26 @@ async def test_a_link_that_was_left_is_off_the_bus(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(MessageBus, "disconnect", _counting(MessageBus.disconnect, ends))
     async with Stage().radio(ON_BUS).connect(ADDRESS, within_s=5):
         assert ends == []
+    assert ends == ["end"]
+
+
+@pytest.mark.usefixtures("bus")
+async def test_who_is_cancelled_while_leaving_is_off_the_bus_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[str] = []
+    monkeypatch.setattr(MessageBus, "disconnect", _counting(MessageBus.disconnect, ends))
+    stage = Stage().will("disconnect", HANG)
+
+    async def leave() -> None:
+        async with stage.radio(ON_BUS).connect(ADDRESS, within_s=5):
+            pass
+
+    leaving = asyncio.ensure_future(leave())
+    async with asyncio.timeout(PROMPT_S):
+        while "disconnect" not in stage.calls:
+            await asyncio.wait({leaving}, timeout=0.01)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
     assert ends == ["end"]
 
 
