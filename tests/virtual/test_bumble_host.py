@@ -3,9 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bumble import core
+from bumble import att, core, hci
 from bumble.device import Advertisement as Heard
-from bumble.device import Device
+from bumble.device import Device, Peer
 
 from ble_ota.gatt import bleak_radio, bumble_backend
 from ble_ota.link import uuid16
@@ -19,12 +19,14 @@ from tests.gatt.contract import (
     NEWS,
     PROMPT_S,
     TALK,
+    TWIN,
     Subject,
     controller_of,
     handle,
     heard,
     switched_on,
 )
+from tests.gatt.test_pairing import Shy
 
 
 def waves() -> AirWaves:
@@ -196,3 +198,22 @@ async def test_leaving_in_the_middle_of_an_indication_leaves_no_task_behind(
         controller_of(host).host = host.host
         await standing.__aexit__(None, None, None)
     assert left == set()
+
+
+# ---------------------------------------------------------------- what is sealed
+
+
+async def test_a_sealed_characteristic_is_refused_over_a_plain_link_and_read_over_an_encrypted_one() -> None:
+    async with switched_on(Shy(ADDRESS)) as place, asyncio.timeout(PROMPT_S):
+        host = device_on(place, "host", HOST_ADDRESS)
+        await host.power_on()
+        link = await host.connect(hci.Address(ADDRESS))
+        peer = Peer(link)
+        await peer.discover_all()  # type: ignore[no-untyped-call]
+        (twin,) = peer.get_characteristics_by_uuid(core.UUID(TWIN))
+        for doing in (twin.read_value(), twin.write_value(b"x", with_response=True)):
+            with pytest.raises(att.ATT_Error) as refused:
+                await doing
+            assert refused.value.error_code == att.ErrorCode.INSUFFICIENT_ENCRYPTION
+        await link.pair()
+        assert await twin.read_value() == ADDRESS.encode()
