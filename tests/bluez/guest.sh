@@ -11,7 +11,8 @@ cd "$ROOT" || exit
 rm -f /.dockerenv /run/.containerenv # the host may be a container; this machine is none, and `doctor` looks
 case "${ARGUMENTS[*]}" in *tests/*) ;; *) ARGUMENTS+=(tests/bluez/inside) ;; esac
 # One loop for all: the adapters and what is around them live from the first test to the last.
-timeout --signal=INT --kill-after=20 "$LIMIT_S" "$PYTHON" -m pytest -p no:cacheprovider -p no:hypothesispytest -p no:xdist -p no:anyio -v --durations=0 --durations-min=0.5 \
+timeout --signal=INT --kill-after=20 "$LIMIT_S" "$PYTHON" -m pytest -v --durations=0 --durations-min=0.5 \
+  -p no:cacheprovider -p no:hypothesispytest -p no:xdist -p no:anyio \
   --basetemp=/run/pytest --junitxml=/run/share/report.xml -o timeout=120 \
   -o asyncio_default_fixture_loop_scope=session -o asyncio_default_test_loop_scope=session \
   "${ARGUMENTS[@]}" >/run/share/out.txt 2>&1

@@ -22,6 +22,7 @@ from ble_ota.virtual.peripheral import Peripheral
 ADAPTERS = {"hci0": "00:00:00:00:B1:01", "hci1": "00:00:00:00:B1:02"}
 ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
 PROPERTIES, OBJECTS = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"
+DESKTOP = "/desktop/agent"
 THERE_S = 60.0  # until an adapter is there, in a machine 10 to 20 times slower than this one
 LOOK_S = 0.05  # between looks at a program that has no event for us
 
@@ -75,11 +76,32 @@ class Machine:
 
     async def forget(self) -> None:
         """Have bluetoothd know no device any more, paired or not."""
-        said = await self._call("", OBJECTS, "GetManagedObjects", "")
+        said = await self._call("", OBJECTS, "GetManagedObjects", "", path="/")
         for path, interfaces in said.body[0].items():
             if DEVICE in interfaces:
                 adapter = path.split("/")[3]
                 await self._call(adapter, ADAPTER, "RemoveDevice", "o", path)
+
+    @asynccontextmanager
+    async def desktop(self) -> AsyncGenerator[list[str], None]:
+        """Have a desktop for the block: a default agent that agrees; gives the devices it was asked for."""
+        asked: list[str] = []
+
+        def agree(message: Message) -> Message | None:
+            if message.message_type is not MessageType.METHOD_CALL or message.interface != "org.bluez.Agent1":
+                return None
+            asked.extend(message.body[:1])
+            return Message.new_method_return(message)
+
+        manager = "org.bluez.AgentManager1"
+        self._bus.add_message_handler(agree)
+        try:
+            await self._call("", manager, "RegisterAgent", "os", DESKTOP, "KeyboardDisplay", path="/org/bluez")
+            await self._call("", manager, "RequestDefaultAgent", "o", DESKTOP, path="/org/bluez")
+            yield asked
+        finally:
+            await self._call("", manager, "UnregisterAgent", "o", DESKTOP, path="/org/bluez")
+            self._bus.remove_message_handler(agree)
 
     async def _is_there(self, name: str) -> bool:
         return await self._powered(name) is not None
@@ -88,10 +110,12 @@ class Machine:
         said = await self._call(name, PROPERTIES, "Get", "ss", ADAPTER, "Powered")
         return said.body[0].value if said.message_type is MessageType.METHOD_RETURN else None
 
-    async def _call(self, name: str, interface: str, member: str, signature: str, *body: Any) -> Message:
+    async def _call(
+        self, name: str, interface: str, member: str, signature: str, *body: Any, path: str = ""
+    ) -> Message:
         message = Message(
             destination="org.bluez",
-            path=f"/org/bluez/{name}" if name else "/",
+            path=path or f"/org/bluez/{name}",
             interface=interface,
             member=member,
             signature=signature,

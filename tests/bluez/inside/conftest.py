@@ -20,9 +20,7 @@ from tests.gatt.contract import ADDRESS, MTU, OTHER, Rig, Subject
 
 CONNECT_S = 30.0  # scan, connect and discover take 2 to 5 s here
 LIMIT_S = 90.0  # of a test without a mark of its own
-EARLIER_S = (
-    20.0  # pytest's own limit stops the one loop of all tests, and those after it hang, too; so this comes first
-)
+EARLIER_S = 20.0  # than pytest's own limit, which stops the one loop of all tests: those after it would hang, too
 
 _machines: list[Machine] = []
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack
 
 import pytest
 from bumble.pairing import PairingConfig, PairingDelegate
+from dbus_fast import Message
 
 from ble_ota.errors import LinkLostError
+from ble_ota.gatt import bleak_bus
 from ble_ota.gatt.bleak_radio import BleakRadio
 from tests.bluez.inside.bluez import Machine
 from tests.bluez.inside.conftest import CONNECT_S
@@ -41,6 +44,27 @@ async def test_a_bond_that_was_made_on_the_way_is_kept(bluez: Machine) -> None:
         async with radio.connect(ADDRESS, within_s=CONNECT_S) as link:
             await told(link)
         assert await bonded(radio)
+
+
+@pytest.mark.parametrize("desktop", [True, False])
+async def test_a_desktop_is_asked_before_us(bluez: Machine, monkeypatch: pytest.MonkeyPatch, desktop: bool) -> None:
+    """So nobody's dialog is passed by; without one we are asked, or nobody would be."""
+    ours: list[Message] = []
+    whole = bleak_bus.answer
+
+    def answer(message: Message, allowed: Collection[str]) -> Message | None:
+        said = whole(message, allowed)
+        if said is not None and message.member in bleak_bus.AGREES:
+            ours.append(message)
+        return said
+
+    monkeypatch.setattr(bleak_bus, "answer", answer)
+    async with AsyncExitStack() as there:
+        theirs = await there.enter_async_context(bluez.desktop()) if desktop else []
+        await there.enter_async_context(bluez.around(Shy(ADDRESS)))
+        link = await there.enter_async_context(BleakRadio().connect(ADDRESS, within_s=CONNECT_S))
+        assert await told(link) == ADDRESS.encode()
+    assert (len(theirs), len(ours)) == ((1, 0) if desktop else (0, 1))
 
 
 class Refuses(PairingDelegate):
