@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from functools import cache
 
 import httpx
 
@@ -25,13 +26,19 @@ _DIRECT: dict[str, httpx.AsyncBaseTransport | None] = {  # no proxy of the envir
 }
 
 
+@cache
+def _trust() -> ssl.SSLContext:
+    """Who may have signed a server's certificate: read once, it takes longer than a small download."""
+    return httpx.create_ssl_context()
+
+
 @asynccontextmanager
 async def carrier(given: httpx.AsyncClient | None) -> AsyncGenerator[httpx.AsyncClient, None]:
     """The caller's client, left open, or one for this download alone."""
     if given is not None:
         yield given
         return
-    async with httpx.AsyncClient(mounts=_DIRECT) as own:
+    async with httpx.AsyncClient(verify=_trust(), mounts=_DIRECT) as own:
         yield own
 
 

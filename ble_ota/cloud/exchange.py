@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from json import dumps
 from typing import TypeAlias
@@ -48,6 +49,12 @@ class _Deaf(logging.Filter):
 _DEAF = _Deaf()
 
 
+@cache
+def _trust() -> ssl.SSLContext:
+    """Who may have signed a server's certificate: read once for all sessions, it takes longer than a call."""
+    return httpx.create_ssl_context()
+
+
 class Exchange:
     """Speaks HTTP to one Developer Center. Redirects are not followed, certificates are verified."""
 
@@ -72,6 +79,7 @@ class Exchange:
         self._pace = pace
         self._http = httpx.AsyncClient(
             transport=transport,
+            verify=_trust(),
             timeout=timeout_s,
             trust_env=not is_loopback(httpx.URL(self.base).host),  # plain http must not go out through a proxy
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "ble-ota"},

@@ -37,6 +37,6 @@ async def desk(
         desk = Desk(world, center, url, capsys, monkeypatch)
         desk.set(cloud=url, radio=f"virtual:{world.folder}", user_domain=world.user.user_domain)
         desk.set(user_domain_secret=world.user.user_domain_secret, email=world.user.email)
-        desk.set(password=world.user.password, scan_s=0.5, reboot_s=2, links=1)
+        desk.set(password=world.user.password, scan_s=5, reboot_s=2, links=1)
         desk.set(report_status__succeeded=9, report_status__failed=8)
         yield desk

@@ -196,7 +196,7 @@ async def test_every_run_is_exported_with_its_events_and_settings(desk: Desk) ->
     (only,) = await exported(desk)
     assert only["run"] == run
     assert "confirm.reported" in [e["event"] for e in only["events"]]
-    assert only["settings"]["scan_s"] == 0.5
+    assert only["settings"]["scan_s"] == 5
 
 
 async def test_an_export_has_no_secret(desk: Desk) -> None:

@@ -163,6 +163,7 @@ async def test_a_device_that_falls_silent_is_named(desk: Desk) -> None:
 
 
 async def test_a_device_that_is_not_there_is_not_found(desk: Desk) -> None:
+    desk.set(scan_s=0.5)
     assert await desk.update(device="C0:DE:B0:E0:00:99") == 30
     last = desk.told().last
     assert (last["verdict"], last["reason"]) == ("ERROR", "device_not_found")
