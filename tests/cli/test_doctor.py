@@ -164,7 +164,7 @@ async def test_the_systems_bluetooth_is_no_matter_to_a_radio_of_ones_own(
 @asynccontextmanager
 async def answering(answer: str | None, certificate: ssl.SSLContext | None = None) -> AsyncGenerator[str, None]:
     """A server that says this to whoever asks, and goes; None: it never says anything."""
-    over = asyncio.Event()
+    over, talks = asyncio.Event(), list[asyncio.Task[None]]()
 
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10_000)  # a request, or what TLS begins with
@@ -173,12 +173,18 @@ async def answering(answer: str | None, certificate: ssl.SSLContext | None = Non
         else:
             writer.write(answer.encode())
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
-    server = await asyncio.start_server(served, "127.0.0.1", 0, ssl=certificate)
+    def begun(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.create_task(served(reader, writer)))
+
+    server = await asyncio.start_server(begun, "127.0.0.1", 0, ssl=certificate)
     async with server:
         scheme = "https" if certificate else "http"
         yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         over.set()
+        await asyncio.gather(*talks)
 
 
 def http(body: str, *, status: str = "200 OK", date: str = "") -> str:

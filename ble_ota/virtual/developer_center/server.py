@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -95,11 +96,13 @@ def _dated(app: ASGIApp) -> ASGIApp:
 
 
 def _watched(app: ASGIApp, bugs: list[Exception]) -> ASGIApp:
-    """Keep what the application raises: uvicorn only logs it."""
+    """Keep what the application raises: uvicorn only logs it. A client that goes while it asks is no bug in it."""
 
     async def watched(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
+        except ClientDisconnect:
+            return
         except Exception as error:
             bugs.append(error)
             raise

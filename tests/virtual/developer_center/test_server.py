@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from ble_ota.virtual.developer_center import DeveloperCenter, Faults, serve, server
 from ble_ota.virtual.world import World
-from tests.virtual.developer_center.conftest import ENDUSER, Caller
+from tests.virtual.developer_center.conftest import BINDING, ENDUSER, Caller
 
 PATIENCE_S = 10.0  # far more than any of these takes; only a hang meets it
 MORE_THAN_SOCKETS_HOLD = 64_000_000
@@ -136,6 +136,18 @@ async def test_signals_stay_with_the_process(center: DeveloperCenter) -> None:
     before = signal.getsignal(signal.SIGINT)
     async with serve(center):
         assert signal.getsignal(signal.SIGINT) is before
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_request_is_no_bug(served: Served) -> None:
+    http = served.caller.http
+    reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+    head = f"POST {BINDING}/getFetchPlan HTTP/1.1\r\nHost: any\r\nAuthorization: {http.headers['Authorization']}\r\n"
+    writer.write(f"{head}Content-Length: 100\r\n\r\nthe half".encode())
+    writer.write_eof()
+    assert await reader.read() == b""  # no answer
+    writer.close()
+    await writer.wait_closed()
+    assert (await http.get("/")).status_code == 404
 
 
 class _Broken(DeveloperCenter):
