@@ -162,16 +162,13 @@ async def test_the_systems_bluetooth_is_no_matter_to_a_radio_of_ones_own(
 
 
 @asynccontextmanager
-async def answering(answer: str | None, certificate: ssl.SSLContext | None = None) -> AsyncGenerator[str, None]:
-    """A server that says this to whoever asks, and goes; None: it never says anything."""
-    over, talks = asyncio.Event(), list[asyncio.Task[None]]()
+async def answering(answer: str, certificate: ssl.SSLContext | None = None) -> AsyncGenerator[str, None]:
+    """A server that says this to whoever asks, and goes."""
+    talks: list[asyncio.Task[None]] = []
 
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10_000)  # a request, or what TLS begins with
-        if answer is None:
-            await over.wait()
-        else:
-            writer.write(answer.encode())
+        writer.write(answer.encode())
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
@@ -183,7 +180,6 @@ async def answering(answer: str | None, certificate: ssl.SSLContext | None = Non
     async with server:
         scheme = "https" if certificate else "http"
         yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        over.set()
         await asyncio.gather(*talks)
 
 
@@ -238,7 +234,8 @@ async def test_a_name_that_is_not_found_is_named(desk: Desk, monkeypatch: pytest
 
 async def test_a_server_that_does_not_answer_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ble_ota.cli.doctor.ASK_S", 0.2)
-    async with answering(None) as url:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # nobody accepts what has come
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         desk.set(cloud=url)
         assert (await findings(desk))["cloud"]["says"] == f"{url}: no answer within 0.2 s"
 
