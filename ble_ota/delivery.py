@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ble_ota.errors import DeviceSilentError
@@ -26,6 +26,14 @@ class Marks(Protocol):
         """Take note; returns at once and never raises."""
         ...
 
+    async def product(self) -> str:
+        """Return the last `Progress.product` of any device of this product, or ""."""
+        ...
+
+    def keep_product(self, fact: str) -> None:
+        """Keep a `Progress.product`; return at once and never raise."""
+        ...
+
 
 class NoMarks:
     """For whoever keeps nothing: each run starts over."""
@@ -36,6 +44,13 @@ class NoMarks:
         return None
 
     def keep(self, mark: Mark) -> None:
+        """Forget it."""
+
+    async def product(self) -> str:
+        """Return ""."""
+        return ""
+
+    def keep_product(self, fact: str) -> None:
         """Forget it."""
 
 
@@ -49,6 +64,8 @@ class Delivery:
     marks: Marks
     mark: Mark | None = None
     """The last one, of this process or of one before."""
+    product: str = ""
+    """The last `Progress.product`, of this run or of one before."""
     furthest: int = 0
     """Bytes of the component that the device has ever acknowledged."""
     may_be_whole: bool = False
@@ -71,6 +88,7 @@ class Delivery:
         Only the first file is ever carried on: whether a device has kept the ones before another is not to be known.
         """
         self.mark = await self.marks.last(self.component.no, 0, self.images[0].sha256)
+        self.product = await self.marks.product()
         self._marked_s = asyncio.get_running_loop().time()
 
     def hint(self, file: int) -> Hint | None:
@@ -78,7 +96,7 @@ class Delivery:
         if file or self.mark is None or self.mark.file or not self.mark.offset:
             return None
         age_s = self.mark.age_s + asyncio.get_running_loop().time() - self._marked_s
-        return Hint(self.mark.offset, age_s, self.mark.learned)
+        return Hint(self.mark.offset, age_s, self.mark.learned, self.product)
 
     def start(self) -> None:
         """Begin on a new link."""
@@ -101,6 +119,11 @@ class Delivery:
         if self._pace is not None:
             self._pace.heed(done, whole=done == self.total, wait_s=step.wait_s)
 
+    def refused(self) -> None:
+        """Forget how far the present file has come: the device has ended it, and does not know it any more."""
+        if self.mark is not None:
+            self._keep(replace(self.mark, offset=0, learned="", age_s=0.0))
+
     def next_image(self, file: int) -> None:
         """A file is over."""
         self._before += len(self.images[file].content)
@@ -117,9 +140,14 @@ class Delivery:
         return round((self._done - at) / seconds) if seconds > 0 and self._done > at else 0
 
     def _note(self, file: int, step: Progress) -> None:
-        self.mark = Mark(self.component.no, file, self.images[file].sha256, step.done, step.learned)
-        self._marked_s = asyncio.get_running_loop().time()
-        self.marks.keep(self.mark)
+        self._keep(Mark(self.component.no, file, self.images[file].sha256, step.done, step.learned))
+        if step.product and step.product != self.product:
+            self.product = step.product
+            self.marks.keep_product(self.product)
+
+    def _keep(self, mark: Mark) -> None:
+        self.mark, self._marked_s = mark, asyncio.get_running_loop().time()
+        self.marks.keep(mark)
 
     @asynccontextmanager
     async def paced(self, stall_s: float, floor_bytes: int) -> AsyncGenerator[None, None]:

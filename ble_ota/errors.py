@@ -27,11 +27,14 @@ what *could not* be done is one of these; anything else that is raised is a bug:
     ├── DeviceError                   32   the device says no, or makes no sense
     │   ├── AttRefusedError
     │   ├── LoginFailedError
-    │   ├── DeclinedByDeviceError
-    │   ├── CancelledByDeviceError
-    │   ├── FailedByDeviceError
+    │   ├── RefusedByDeviceError           by its own word, and the word can be believed
+    │   │   ├── DeclinedByDeviceError
+    │   │   ├── CancelledByDeviceError
+    │   │   └── FailedByDeviceError
+    │   ├── KeyNotShownError               a refusal by a peer that has not shown the device's key
     │   └── MalformedError                 what it said is outside its own protocol
-    ├── NotVerifiedError              33   after its reboot it does not run what it should
+    ├── NotVerifiedError              33   found again, it says itself that it runs something else
+    ├── UnprovenError                 35   all was sent, and the device has not said what it runs
     ├── DeadlineError                124
     └── StopAsked                    130
 
@@ -230,16 +233,26 @@ class LoginFailedError(DeviceError):
     hint = "The secret may belong to another device: check which one is bound to the account"
 
 
-class DeclinedByDeviceError(DeviceError):
+class RefusedByDeviceError(DeviceError):
+    """The device refused the file, and its word can be believed; with `NotVerifiedError` all that is a failure."""
+
+
+class DeclinedByDeviceError(RefusedByDeviceError):
     """The device does not want this file, or not now."""
 
 
-class CancelledByDeviceError(DeviceError):
+class CancelledByDeviceError(RefusedByDeviceError):
     """The device ended the transfer."""
 
 
-class FailedByDeviceError(DeviceError):
+class FailedByDeviceError(RefusedByDeviceError):
     """The device has all bytes and says that they are not good."""
+
+
+class KeyNotShownError(DeviceError):
+    """A peer refused the file and has not shown on this link that it has the device's key."""
+
+    hint = "Run the same command again; if it stays so, another device may answer in this one's place"
 
 
 class MalformedError(DeviceError):
@@ -249,10 +262,18 @@ class MalformedError(DeviceError):
 
 
 class NotVerifiedError(BleOtaError):
-    """After its reboot the device does not run, or does not say that it runs, what it should."""
+    """The device, found again after its reboot, tells another version, and its word can be believed."""
 
     exit_code = 33
     hint = "The device may have rolled back: see its log, and `ble-ota plan` for what it runs now"
+
+
+class UnprovenError(BleOtaError):
+    """Everything was sent, and the device has neither proved that it runs the new version nor that it does not."""
+
+    exit_code = 35
+    retry = Retry.LATER
+    hint = "Run the same command again: it looks first; `ble-ota reports resolve` settles the run by a person's word"
 
 
 class AdapterError(BleOtaError):

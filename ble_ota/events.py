@@ -186,7 +186,7 @@ class DeviceVerified(Event):
     name: ClassVar[str] = "device.verified"
     component: str
     version: str
-    proof: str
+    proof: str  # "device", or "device-information" for 0x2A26; never a peer's that has not shown the device's key
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Self, TypeAlias
 
@@ -41,12 +41,30 @@ class DeviceInfo:
     rssi_dbm: int | None = None
     battery_percent: int | None = None
     free_bytes: int | None = None
+    proof: str = "device"
+    """One of `proof.PROOFS`: how the device told its versions."""
+    key_shown: bool = True
+    """As `proof.Versions.key_shown`."""
+    filled_in: frozenset[str] = frozenset()
+    """Keys of `versions` that the Developer Center told and the device did not."""
 
     def running(self, component: Component) -> str | None:
-        """The version of `component` that runs now, or None when nobody says."""
-        if component.no in self.versions:
-            return self.versions[component.no]
-        return self.versions.get("") if component.kind is ComponentKind.MODULE else None
+        """Return the version of `component` that runs now, or None where it is not known."""
+        return running_version(self.versions, component)
+
+    def proof_of(self, component: Component) -> str:
+        """Return which of `proof.PROOFS` the version of `component` rests on."""
+        if self.running(component) is None:
+            return ""
+        key = component.no if component.no in self.versions else ""
+        return "developer-center" if key in self.filled_in else self.proof
+
+
+def running_version(versions: Mapping[str, str], component: Component) -> str | None:
+    """Return the version of `component` in `versions`: its own, or the unnamed one if it is its plan's only module."""
+    if component.no in versions:
+        return versions[component.no]
+    return versions.get("") if component.sole_module else None
 
 
 class Algorithm(Enum):
@@ -110,6 +128,13 @@ class Component:
     delta: bool = False
     notes: str = ""
     sort: int = 0
+    one_of_modules: bool = False
+    """Whether its plan has other modules too; `FetchPlan` sets it."""
+
+    @property
+    def sole_module(self) -> bool:
+        """Whether a version without a component's number is this component's: it is the only module of its plan."""
+        return self.kind is ComponentKind.MODULE and not self.one_of_modules
 
     @property
     def size_bytes(self) -> int:
@@ -138,6 +163,11 @@ class FetchPlan:
     conditions: Conditions = field(default_factory=Conditions)
     ends_at_s: float | None = None
     """Unix time after which the plan is over, where it says so."""
+
+    def __post_init__(self) -> None:
+        several = sum(c.kind is ComponentKind.MODULE for c in self.components) > 1
+        components = tuple(replace(c, one_of_modules=several) for c in self.components)
+        object.__setattr__(self, "components", components)  # frozen: the one way to complete a field
 
     @property
     def fingerprint(self) -> str:
@@ -248,7 +278,7 @@ class Installed:
     version_before: str | None
     version: str
     proof: str
-    """Where the version was read: "device", "device-information" or "developer-center"."""
+    """One of `proof.PROOFS`: "device" or "device-information"."""
 
 
 @dataclass(frozen=True, slots=True)

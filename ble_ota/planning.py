@@ -86,9 +86,10 @@ def decide(device: DeviceInfo, fetched: FetchPlan, policy: Policy, *, now_s: flo
         TrustError: The plan is of another device, proves nothing of its files, or contradicts itself.
     """
     _check_trust(device, fetched, policy)
-    due = tuple(c for c in fetched.components if policy.reinstall or device.running(c) != c.target_version)
+    due = tuple(c for c in fetched.components if policy.reinstall or not _runs_already(device, c))
     if not due:
-        return UpToDate("the device runs the plan's versions already")
+        by = "" if device.key_shown else ", by the word of a peer that has not shown the device's key"
+        return UpToDate(f"the device runs the plan's versions already{by}")
     why = _forbidden(device, fetched, due, policy, now_s)
     if why is not None:
         return why
@@ -96,6 +97,11 @@ def decide(device: DeviceInfo, fetched: FetchPlan, policy: Policy, *, now_s: flo
     if doubts and not policy.attended and not policy.allow_downgrade:
         return Blocked(doubts[0], "Run it at a terminal without `--yes` to decide, or pass `--allow-downgrade`")
     return Plan(device, fetched, due, doubts + tuple(_notices(device, fetched, due)))
+
+
+def _runs_already(device: DeviceInfo, component: Component) -> bool:
+    """Return True if the device itself tells the target; the Developer Center only knows what was reported last."""
+    return device.running(component) == component.target_version and device.proof_of(component) != "developer-center"
 
 
 def _check_trust(device: DeviceInfo, fetched: FetchPlan, policy: Policy) -> None:
@@ -211,4 +217,9 @@ def _notices(device: DeviceInfo, fetched: FetchPlan, due: tuple[Component, ...])
         for c in due
         if (running := device.running(c)) and order(c.target_version, running) is Order.LOWER
     ]
-    return downgrades + unknown + elsewhere
+    untold = [
+        f"the device does not tell what it runs on component {c.no}; by the Developer Center's word it is {running}"
+        for c in due
+        if device.proof_of(c) == "developer-center" and (running := device.running(c))
+    ]
+    return downgrades + untold + unknown + elsewhere

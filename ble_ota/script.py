@@ -67,6 +67,8 @@ class Progress:
     characters, no secret."""
     wait_s: float = 0.0
     """The device has asked for so many seconds without progress; whoever watches for a stall grants them."""
+    product: str = ""
+    """A fact for all devices of this product, kept for later runs; the driver's own form, at most 200 characters."""
 
 
 Step: TypeAlias = Subscribe | Read | Write | Await | Progress

@@ -68,10 +68,6 @@ class Recorder:
         left = None if mark is None else {k: v for k, v in asdict(mark).items() if k not in ("component", "sha256")}
         self.note({"part": told | {"versions": dict(versions), "files": files, "mark": left}})
 
-    def elsewhere(self, said: str | None) -> None:
-        """Say what somebody else says that the device runs."""
-        self.note({"elsewhere": said})
-
     def end(self, verdict: str, reason: str, exit_code: int) -> None:
         """Say how the run ended; the last line."""
         self.note({"end": {"verdict": verdict, "reason": reason, "exit_code": exit_code}})

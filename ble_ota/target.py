@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ble_ota import addresses
@@ -14,8 +14,8 @@ from ble_ota.events import Emit, LinkConnected, LinkLost
 from ble_ota.link import Advert, Link, Radio
 from ble_ota.model import DeviceInfo, Secret
 from ble_ota.perform import Watch, perform
+from ble_ota.proof import Versions
 from ble_ota.protocols import AnyDriver, Sighting, recognise
-from ble_ota.protocols.driver import Versions
 from ble_ota.script import Script
 from ble_ota.tape import LinkTape, Recorder
 from ble_ota.text import clean
@@ -186,11 +186,17 @@ async def look(
 ) -> Versions:
     """Connect, log in and ask what runs, on a short link of its own: consent can take minutes.
 
+    With the purpose "verify" a peer that told versions without its key is asked to show it (`Driver.show_key`).
+
     Raises:
-        BleOtaError: As `talking` and the driver's `identify` say.
+        BleOtaError: As `talking` and the driver's `identify` and `show_key` say.
     """
+    driver = target.driver
     async with talking(target, radio, secret, emit=emit, purpose=purpose, recorder=recorder) as talk:
-        return await talk.do(target.driver.identify(talk.session))
+        versions = await talk.do(driver.identify(talk.session))
+        if purpose == "verify" and versions.by_component and not versions.key_shown and driver.show_key:
+            versions = replace(versions, key_shown=await talk.do(driver.show_key(talk.session)))
+        return versions
 
 
 async def identify(
@@ -222,4 +228,6 @@ def describe(target: Target, versions: Versions) -> DeviceInfo:
         device_key=target.device_key,
         versions=versions.by_component,
         rssi_dbm=target.advert.rssi_dbm,
+        proof=versions.proof,
+        key_shown=versions.key_shown,
     )

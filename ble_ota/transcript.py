@@ -11,7 +11,6 @@ A transcript is JSON lines; `t` is seconds since its first line::
     {"t":…,"unlinked":""}                                   the host let go; or the reason why it gave up
     {"t":…,"link":"transfer","failed":"link_lost"}          a link that broke before it stood
     {"t":…,"part":{"no":…,"files":[…],"mark":{…}}}          a component is about to be sent
-    {"t":…,"elsewhere":"1.1.0"}                             what somebody else says that the device runs
     {"t":…,"end":{"verdict":"PASS","reason":"verified","exit_code":0}}
 
 No key, nor anything a key could be found by, and no byte of firmware is in it: a driver's redaction sees to that
@@ -111,7 +110,6 @@ class Transcript:
     """How the device was first seen; None where none was."""
     links: list[LinkSeen] = field(default_factory=list[LinkSeen])
     parts: list[Part] = field(default_factory=list[Part])
-    elsewhere: list[str | None] = field(default_factory=list[str | None])
     verdict: str = ""
     reason: str = ""
     exit_code: int = 0
@@ -219,8 +217,8 @@ class _Reading:
                 self._device(need_words(line, "device"))
             case {"part": dict()}:
                 self.seen.parts.append(_part(need_words(line, "part")))
-            case {"elsewhere": None | str() as said}:
-                self.seen.elsewhere.append(said)
+            case {"elsewhere": None | str()}:  # the Developer Center's word in older transcripts: it proves nothing
+                pass
             case {"end": dict()}:
                 self._end(need_words(line, "end"))
             case _:

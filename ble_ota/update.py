@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal, TypeAlias
 
-from ble_ota.errors import CloudAnswerError, DeviceError, NotVerifiedError
-from ble_ota.events import DeviceVerified, PlanDecided, PlanShown, Record, Warned
+from ble_ota.errors import CloudAnswerError, NotVerifiedError, RefusedByDeviceError, UnprovenError
+from ble_ota.events import PlanDecided, PlanShown, Record, Warned
 from ble_ota.model import (
     Approved,
     Blocked,
@@ -27,6 +27,7 @@ from ble_ota.model import (
     UpToDate,
     VerifiedImage,
 )
+from ble_ota.proof import Unverified
 
 PLANS_MAX = 4  # our choice: a plan that changes more often than three times while one reads it is not worth reading
 
@@ -37,6 +38,8 @@ FetchPlanOf: TypeAlias = Callable[[DeviceInfo], Awaitable[FetchPlan | None]]
 Decide: TypeAlias = Callable[[DeviceInfo, FetchPlan], Plan | UpToDate | Blocked]
 Fetch: TypeAlias = Callable[[Component, PlannedFile], Awaitable[VerifiedImage]]
 Install: TypeAlias = Callable[[Component, Sequence[VerifiedImage]], Awaitable[Installed]]
+Prove: TypeAlias = Callable[[Unverified], Awaitable[Installed | None]]
+"""Look whether what an earlier run began to send runs now; None where the device tells another version."""
 
 
 async def update(
@@ -49,27 +52,49 @@ async def update(
     fetch: Fetch,
     install: Install,
     record: Record,
-    unproven: Sequence[Component] = (),
+    prove: Prove | None = None,
+    unverified: Sequence[Unverified] = (),
 ) -> Outcome:
     """Bring one device up to date.
 
     All components are confirmed before any firmware byte moves, and all firmware is here and verified before the
     device is touched. Components are installed one after the other; the first failure stops.
 
-    `unproven` is what an earlier run sent whole, to a device that ran something else, and did not see running.
+    `unverified` is what an earlier run began to send, to a device that ran something else, and did not see running:
+    it is looked at first, by `prove`.
 
     Raises:
         BleOtaError: What could not be done; the doors say which.
     """
-    proven = [await _proven(c, device, report, record) for c in unproven if device.running(c) == c.target_version]
+    proven = [done for sent in unverified if prove and (done := await _proven(sent, prove, report))]
     agreed = await _agreed(device, fetch_plan, decide, consent, record)
     if not isinstance(agreed, Approved):
-        return Done(tuple(proven)) if proven and isinstance(agreed, UpToDate) else agreed
+        return _without(agreed, proven, [u.component for u in unverified if not _told(device, u.component)])
     due = agreed.plan.components
     for component in due:
         await report(component, "confirmed")
     images = {c.no: [await fetch(c, f) for f in c.files] for c in due}
     return Done((*proven, *[await _one(c, images[c.no], install, report) for c in due]))
+
+
+def _told(device: DeviceInfo, component: Component) -> bool:
+    """Return True if the device itself tells which version of `component` it runs."""
+    return device.proof_of(component) not in ("", "developer-center")
+
+
+def _without(outcome: Outcome, proven: Sequence[Installed], open_still: Sequence[Component]) -> Outcome:
+    """Return how a run ends that installs nothing.
+
+    Raises:
+        UnprovenError: There is nothing to install, and an earlier run sent what the device does not tell anything of.
+    """
+    if not isinstance(outcome, UpToDate):
+        return outcome
+    if open_still:
+        numbers = ", ".join(c.no or "the firmware" for c in open_still)
+        msg = f"an earlier run sent {numbers}, and the device does not tell what it runs; {outcome.why}"
+        raise UnprovenError(msg)
+    return Done(tuple(proven)) if proven else outcome
 
 
 async def _agreed(
@@ -101,18 +126,18 @@ async def _agreed(
     raise CloudAnswerError(msg, hint="Wait until it is settled in the Developer Center, then run the same again")
 
 
-async def _proven(component: Component, device: DeviceInfo, report: Report, record: Record) -> Installed:
-    """What nobody was there to see: it was sent whole, and the device runs it now."""
-    version = component.target_version
-    await record(DeviceVerified(component.no, version, "device"))
-    await report(component, "succeeded")
-    return Installed(component, component.source_version or None, version, "device")
+async def _proven(sent: Unverified, prove: Prove, report: Report) -> Installed | None:
+    """Report the success that an earlier run could not see."""
+    installed = await prove(sent)
+    if installed is not None:
+        await report(sent.component, "succeeded")
+    return installed
 
 
 async def _one(component: Component, images: Sequence[VerifiedImage], install: Install, report: Report) -> Installed:
     try:
         installed = await install(component, images)
-    except (DeviceError, NotVerifiedError):  # the device's failure; a broken link is nobody's, and is carried on
+    except (RefusedByDeviceError, NotVerifiedError):  # the device's own word; nothing else is a failure
         await report(component, "failed")
         raise
     await report(component, "succeeded")
@@ -127,4 +152,5 @@ def _shown(device: DeviceInfo, fetched: FetchPlan) -> PlanShown:
 def _plain(device: DeviceInfo, component: Component) -> Mapping[str, object]:
     files = [{"name": f.name, "size": f.size_bytes, "digests": [str(d) for d in f.digests]} for f in component.files]
     plain = asdict(component) | {"kind": component.kind.name.lower(), "files": files}
-    return plain | {"running": device.running(component)}
+    del plain["one_of_modules"]
+    return plain | {"running": device.running(component), "proof": device.proof_of(component)}

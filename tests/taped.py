@@ -12,7 +12,7 @@ from ble_ota.cli.verdict import Ended, aborted, of_error, of_outcome
 from ble_ota.delivery import Marks, NoMarks
 from ble_ota.errors import BleOtaError
 from ble_ota.events import Event
-from ble_ota.install import Installer, Patience, VersionElsewhere, nobody_else
+from ble_ota.install import Installer, Patience
 from ble_ota.link import uuid16
 from ble_ota.model import Done, Secret
 from ble_ota.tape import Recorder
@@ -45,7 +45,6 @@ async def taped(
     on: Bench,
     patience: Patience = PATIENCE,
     *,
-    elsewhere: VersionElsewhere = nobody_else,
     marks: Marks = NO_MARKS,
     secret: Secret | None = None,
     known: Mapping[str, str] | None = None,
@@ -65,7 +64,7 @@ async def taped(
     try:
         device = await identify(target, on.radio, secret, emit=emit, recorder=recorder)
         device = replace(device, versions=known or device.versions)
-        more = (patience, elsewhere, marks, None, recorder)
+        more = (patience, marks, None, recorder)
         installer = Installer(target, device, on.radio, secret, emit, *more)
         parts = range(len(on.world.components))
         done = [await installer.install(planned(on.world, at), images(on.world, at)) for at in parts]

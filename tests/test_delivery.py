@@ -26,6 +26,7 @@ class Drawer:
 
     def __init__(self, *marks: Mark) -> None:
         self.marks = list(marks)
+        self.fact = ""
 
     async def last(self, component: str, file: int, sha256: str) -> Mark | None:
         fitting = [m for m in self.marks if (m.component, m.file, m.sha256) == (component, file, sha256)]
@@ -33,6 +34,12 @@ class Drawer:
 
     def keep(self, mark: Mark) -> None:
         self.marks.append(mark)
+
+    async def product(self) -> str:
+        return self.fact
+
+    def keep_product(self, fact: str) -> None:
+        self.fact = fact
 
 
 def delivery(events: list[Event] | None = None, *, marks: Drawer | None = None) -> Delivery:

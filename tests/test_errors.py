@@ -16,6 +16,7 @@ CODES = {  # product.md 5: the contract
     "LinkLostError": 31,
     "DeviceSilentError": 31, "PauseNeverEndedError": 31, "DeviceError": 32, "AttRefusedError": 32,
     "LoginFailedError": 32, "DeclinedByDeviceError": 32, "CancelledByDeviceError": 32, "FailedByDeviceError": 32,
+    "RefusedByDeviceError": 32, "KeyNotShownError": 32, "UnprovenError": 35,
     "MalformedError": 32, "NotVerifiedError": 33, "AdapterError": 34, "DeadlineError": 124, "StopAsked": 130,
 }  # fmt: skip
 RETRIES = {
@@ -24,6 +25,7 @@ RETRIES = {
     "DeviceBusyError": Retry.LATER,
     "DeviceNotFoundError": Retry.LATER,
     "AdapterError": Retry.LATER,
+    "UnprovenError": Retry.LATER,
     "LinkError": Retry.NEW_LINK,
     "LinkLostError": Retry.NEW_LINK,
     "DeviceSilentError": Retry.NEW_LINK,

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ble_ota.errors import TrustError
-from ble_ota.model import Algorithm, Component, ComponentKind, DeviceInfo, Digest, PlannedFile, Secret, VerifiedImage
+from ble_ota.model import (
+    Algorithm,
+    Component,
+    ComponentKind,
+    DeviceInfo,
+    Digest,
+    FetchPlan,
+    PlannedFile,
+    Secret,
+    VerifiedImage,
+)
 
 CONTENT = b"123456789"
 SHA256 = Digest(Algorithm.SHA256, hashlib.sha256(CONTENT).hexdigest())
@@ -116,3 +126,18 @@ def test_every_digest_must_fit(at: int) -> None:
     digests[at] = Digest(digests[at].algorithm, "00")
     with pytest.raises(TrustError):
         VerifiedImage.check(planned(*digests), CONTENT)
+
+
+def test_the_unnamed_version_is_that_of_the_only_module_of_a_plan() -> None:
+    two = FetchPlan("7", "p", "d", (component("A"), component("B"), component("C", ComponentKind.MCU)))
+    device = DeviceInfo("a", "n", "pk", "dk", {"": "1", "B": "2"})
+    assert [device.running(c) for c in two.components] == [None, "2", None]
+    one = FetchPlan("7", "p", "d", (component("A"), component("C", ComponentKind.MCU)))
+    assert [device.running(c) for c in one.components] == ["1", None]
+
+
+def test_a_version_rests_on_whoever_told_it() -> None:
+    device = DeviceInfo("a", "n", "pk", "dk", {"": "1", "B": "2"}, proof="device-information", filled_in=frozenset("B"))
+    proofs = [device.proof_of(component(no)) for no in ("A", "B")]
+    assert proofs == ["device-information", "developer-center"]
+    assert device.proof_of(component("C", ComponentKind.MCU)) == ""

@@ -299,3 +299,21 @@ def test_from_an_absurd_version_there_is_a_way_back() -> None:
 def blocked(decision: Plan | UpToDate | Blocked) -> Blocked:
     assert isinstance(decision, Blocked)
     return decision
+
+
+# ------------------------------------------------------------------ whose word it is
+
+
+def test_the_developer_centers_word_is_no_reason_to_do_nothing() -> None:
+    """It knows what was reported last; the device may have lost that since."""
+    filled = replace(DEVICE, versions={"fw": "2.0.0"}, filled_in=frozenset({"fw"}))
+    assert any(
+        "by the Developer Center's word it is 2.0.0" in d for d in plan(decided(filled, target_version="2.0.0")).doubts
+    )
+    assert isinstance(decided(replace(filled, filled_in=frozenset()), target_version="2.0.0"), UpToDate)
+
+
+def test_nothing_to_do_by_the_word_of_a_peer_without_the_key_says_so() -> None:
+    decision = decided(replace(DEVICE, key_shown=False), target_version="1.0.0")
+    assert isinstance(decision, UpToDate)
+    assert "has not shown the device's key" in decision.why

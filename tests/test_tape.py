@@ -60,14 +60,14 @@ def test_the_first_line_says_what_this_is(paper: Paper) -> None:
 
 
 def test_every_line_is_one_and_short(paper: Paper) -> None:
-    paper.recorder().elsewhere("1\n2")
-    assert paper.lines[1] == '{"t":0.0,"elsewhere":"1\\n2"}\n'
+    paper.recorder().note({"read": "1\n2"})
+    assert paper.lines[1] == '{"t":0.0,"read":"1\\n2"}\n'
 
 
 def test_times_count_from_the_first_line(paper: Paper) -> None:
     recorder = paper.recorder()
     paper.now_s += 1.23456
-    recorder.elsewhere(None)
+    recorder.note({})
     assert json.loads(paper.lines[1])["t"] == 1.2346
 
 

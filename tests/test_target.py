@@ -155,7 +155,7 @@ async def test_a_look_says_what_runs_and_lets_go(tmp_path: Path) -> None:
     assert dict(info.versions) == {"": "1.0.0"}
     assert on.names == ["link.connected"]
     again = await look(target, on.radio, on.secret, emit=on.events.append, purpose="identify")
-    assert again == Versions({"": "1.0.0"}, "device")
+    assert again == Versions({"": "1.0.0"}, "device", texts={12: "1.0.0"})
 
 
 async def test_what_is_shown_of_a_device_has_no_control_characters() -> None:

@@ -9,12 +9,19 @@ from typing import Literal
 import pytest
 
 from ble_ota.errors import (
+    AdapterError,
+    AttRefusedError,
+    BleOtaError,
     CloudAnswerError,
     CloudUnreachableError,
     DeclinedByDeviceError,
+    KeyNotShownError,
     LinkLostError,
+    LoginFailedError,
+    MalformedError,
     NotVerifiedError,
     TrustError,
+    UnprovenError,
 )
 from ble_ota.events import PlanDecided, PlanShown, Warned, recording
 from ble_ota.install import Patience
@@ -34,9 +41,10 @@ from ble_ota.model import (
     VerifiedImage,
 )
 from ble_ota.planning import decide
+from ble_ota.proof import Unverified
 from ble_ota.protocols.quecthing import Options
-from ble_ota.update import update
-from ble_ota.virtual.peripherals.quecthing import Habits
+from ble_ota.update import Install, update
+from ble_ota.virtual.peripherals.quecthing import Habits, Impostor
 from ble_ota.virtual.world import World
 from tests.bench import WATCHFUL, Bench, bench, content, whole_plan
 
@@ -54,7 +62,8 @@ class Doors:
     fetched: list[str] = field(default_factory=list)
     changes: list[FetchPlan | None] = field(default_factory=list[FetchPlan | None])
     """What the plan becomes, one after each time that it is agreed to."""
-    unproven: tuple[Component, ...] = ()
+    unverified: Sequence[Unverified] = ()
+    install: Install | None = None
     confirmation_fails: bool = False
     image_is_bad: bool = False
 
@@ -95,9 +104,10 @@ class Doors:
             consent=self.consent,
             report=self.report,
             fetch=self.fetch,
-            install=install,
+            install=self.install or install,
             record=recording(self.on.events.append),
-            unproven=self.unproven,
+            prove=installer.prove,
+            unverified=self.unverified,
         )
 
 
@@ -265,12 +275,16 @@ async def test_a_plan_that_keeps_changing_is_given_up_on(tmp_path: Path) -> None
     assert "confirmed MAIN" not in through.told
 
 
+def left(through: Doors, *, before: str | None = "1.0.0", proof: str = "device") -> list[Unverified]:
+    """Everything of the plan, as an earlier run that began to send it leaves it."""
+    assert through.plan is not None
+    return [Unverified(c, before, proof) for c in through.plan.components]
+
+
 async def test_what_an_earlier_run_had_sent_is_proven_and_reported(tmp_path: Path) -> None:
     through = doors(tmp_path)
-    assert through.plan is not None
-    sent = through.plan.components
     assert isinstance(await through.run(), Done)
-    again = Doors(through.on, None, unproven=sent)
+    again = Doors(through.on, None, unverified=left(through))
     outcome = await again.run()
     assert isinstance(outcome, Done)
     assert [(i.component.no, i.version_before, i.version) for i in outcome.installed] == [("MAIN", "1.0.0", "1.1.0")]
@@ -279,11 +293,98 @@ async def test_what_an_earlier_run_had_sent_is_proven_and_reported(tmp_path: Pat
 
 async def test_what_an_earlier_run_had_sent_and_does_not_run_is_sent_again(tmp_path: Path) -> None:
     through = doors(tmp_path)
-    assert through.plan is not None
-    through.unproven = through.plan.components
+    through.unverified = left(through)
     assert isinstance(await through.run(), Done)
     assert through.told.index("installing MAIN") < through.told.index("succeeded MAIN")
     assert through.told.count("succeeded MAIN") == 1
+
+
+async def test_a_version_that_ran_before_the_earlier_run_proves_nothing_of_it(tmp_path: Path) -> None:
+    through = doors(tmp_path)
+    assert isinstance(await through.run(), Done)
+    again = Doors(through.on, through.plan, unverified=left(through, before="1.1.0"))
+    assert isinstance(await again.run(), UpToDate)
+    assert again.told == ["plan"]
+
+
+async def test_a_weaker_proof_than_the_earlier_runs_is_unproven_and_not_nothing_to_do(tmp_path: Path) -> None:
+    through = doors(tmp_path, Habits(answers_version=False, firmware_revision=True))
+    assert isinstance(await through.run(), Done)
+    again = Doors(through.on, through.plan, unverified=left(through, proof="device"))
+    with pytest.raises(UnprovenError, match="a weaker proof"):
+        await again.run()
+    assert again.told == []
+
+
+async def test_an_earlier_proof_needs_the_key_as_well(tmp_path: Path) -> None:
+    """0x2A26 alone told the target; the peer is asked to show the key before anything is reported."""
+    through = doors(tmp_path, Habits(answers_version=False, firmware_revision=True))
+    assert isinstance(await through.run(), Done)
+    again = Doors(through.on, None, unverified=left(through, proof="device-information"))
+    assert isinstance(await again.run(), Done)
+    impostor = Impostor(through.on.world, through.on.world.devices[0], claims="1.1.0", answers="silent")
+    through.on.air.add(impostor)
+    rogue = Doors(through.on, None, unverified=left(through, proof="device-information"))
+    with pytest.raises(UnprovenError, match="has not shown the device's key"):
+        await rogue.run()
+    assert rogue.told == []
+
+
+DECLINES_LATER = {"declined": Habits(declines=True), "another version": Habits(boots_old=True)}
+
+
+@pytest.mark.parametrize("what", DECLINES_LATER)
+async def test_one_proven_component_is_no_pass_where_the_next_fails(tmp_path: Path, what: str) -> None:
+    """The first came true from an earlier run; the second is refused, or boots what it ran before, in this one."""
+    world = World.create(tmp_path, packages={"MAIN": (b"m" * 500,), "MCU": (b"u" * 400,)})
+    on = Bench(world, options=Options(version_ids={"": 12, "MCU": 13}))
+    whole = whole_plan(world)
+    assert isinstance(await Doors(on, replace(whole, components=whole.components[:1])).run(), Done)
+    on.device.habits = DECLINES_LATER[what]
+    through = Doors(on, whole)
+    through.unverified = left(through)
+    with pytest.raises((DeclinedByDeviceError, NotVerifiedError)):
+        await through.run()
+    assert through.told[0] == "succeeded MAIN"
+    assert through.told[-1] == "failed MCU"
+
+
+@pytest.mark.parametrize("ends", ["declined", "blocked"])
+async def test_one_proven_component_is_no_pass_where_the_rest_is_not_installed(tmp_path: Path, ends: str) -> None:
+    world = World.create(tmp_path, packages={"MAIN": (b"m" * 500,), "MCU": (b"u" * 400,)})
+    on = Bench(world, options=Options(version_ids={"": 12, "MCU": 13}))
+    whole = whole_plan(world)
+    assert isinstance(await Doors(on, replace(whole, components=whole.components[:1])).run(), Done)
+    rest = whole if ends == "declined" else replace(whole, ends_at_s=-1.0)
+    through = Doors(on, rest, agrees=False)
+    through.unverified = left(through)
+    assert isinstance(await through.run(), Declined if ends == "declined" else Blocked)
+    assert through.told[0] == "succeeded MAIN"
+
+
+NO_WORD: dict[str, BleOtaError] = {
+    "an ATT error": AttRefusedError("writing", 0x0E),
+    "a malformed answer": MalformedError("it makes no sense"),
+    "a wrong secret": LoginFailedError("refused"),
+    "a refusal without the key": KeyNotShownError(
+        "the device declined the file, and has not shown that it has the key"
+    ),
+    "no proof": UnprovenError("not seen"),
+    "a lost adapter": AdapterError("gone"),
+}
+
+
+@pytest.mark.parametrize("what", NO_WORD)
+async def test_what_is_not_the_devices_own_word_is_not_reported(tmp_path: Path, what: str) -> None:
+    through = doors(tmp_path)
+
+    async def install(_component: Component, _images: Sequence[VerifiedImage]) -> Installed:
+        raise NO_WORD[what]
+
+    through.install = install
+    with pytest.raises(type(NO_WORD[what])):
+        await through.run()
+    assert through.told[-1] == "fetched MAIN 0"
 
 
 async def test_one_bad_image_of_several_leaves_the_device_untouched(tmp_path: Path) -> None:

@@ -15,11 +15,15 @@ from typing import Any
 from ble_ota.cli.journal import Journal, who
 from ble_ota.cli.run import Run
 from ble_ota.ledger import Changes, Ledger, Owner, RunRow, claimed
-from ble_ota.model import Approved, Component, ComponentKind, Consent, Plan
+from ble_ota.model import Approved, Component, ComponentKind, Consent, FetchPlan, Plan
+from ble_ota.proof import Unverified
 from ble_ota.target import Target
 
 CHAIN_MAX = 100  # our choice: runs that carry one another on, before one stops looking further back
 
+OWN_PROOFS = ("device-information", "device")  # of `proof.PROOFS`: the device's own word
+OLD_PROOF = "device-information"  # of runs that did not keep which it was
+_WHOLE = ("transfer.done", "device.verified")
 
 IN_RUN = ", in run "  # between who agreed and where, when that was in an earlier run
 
@@ -115,28 +119,37 @@ def _same(kept: Mapping[str, Any] | None, now: Component) -> bool:
     )
 
 
-async def unproven(journal: Journal) -> list[Component]:
-    """What the runs that are carried on had sent whole, and nobody saw running.
+async def unverified(journal: Journal) -> list[Unverified]:
+    """Return components that the resumed runs began to send and did not see running.
 
-    A component that ran its target before is left out: its version would prove nothing.
+    A component that ran its target before is left out: its version would prove nothing. Where the device did not tell
+    what it ran before, the whole component must have been sent.
     """
     failed: set[str] = set()
-    found: list[Component] = []
+    found: list[Unverified] = []
     for row in journal.chain:
         events = await journal.ledger.events(row.id)
-        sent = {e.body.get("component") for e in events if e.name in ("transfer.done", "device.verified")}
+        began = {e.body.get("component") for e in events if e.name in ("transfer.started", *_WHOLE)}
+        whole = {e.body.get("component") for e in events if e.name in _WHOLE}
         failed |= {r.component for r in await journal.ledger.reports_of(row.id) if r.outcome == "failed"}
-        for c in _components(row):
-            if c.no in sent - failed - journal.left.keys() and c.source_version != c.target_version:
-                journal.left[c.no] = row
-                found.append(c)
+        for sent in _sent(row):
+            no, before = sent.component.no, sent.version_before
+            due = (began if before is not None else whole) - failed - journal.left.keys()
+            if no in due and before != sent.component.target_version:
+                journal.left[no] = row
+                found.append(sent)
     return found
 
 
-def _components(row: RunRow) -> list[Component]:
-    """The components of a kept plan, as far as carrying on needs them; `source_version` is what ran before."""
-    planned = row.plan.get("components", ())
-    before = {c["no"]: c["running"] or "" for c in planned} | dict(row.versions_before)
+def _sent(row: RunRow) -> list[Unverified]:
+    """Return the components of a kept plan with the device's own word of before, as far as carrying on needs them."""
+    planned = {c["no"]: c for c in row.plan.get("components", ())}
+    components = [
+        Component(no, ComponentKind[c["kind"].upper()], c["target_version"], "", ()) for no, c in planned.items()
+    ]
+    plan = FetchPlan(row.plan_id, row.product_key, row.device_key, tuple(components))
+    proofs = {no: c.get("proof", OLD_PROOF) for no, c in planned.items()}
     return [
-        Component(c["no"], ComponentKind[c["kind"].upper()], c["target_version"], before[c["no"]], ()) for c in planned
+        Unverified(c, planned[c.no]["running"], proofs[c.no]) if proofs[c.no] in OWN_PROOFS else Unverified(c, None, "")
+        for c in plan.components
     ]

@@ -93,7 +93,7 @@ FAULTS = (
           device=lambda _: {"boots_old": True}),
     Fault("reverts", 33, "the device runs the new version for two seconds and falls back; a second look finds out",
           device=lambda _: {"reverts_after_s": 2.0}, settings={"dwell_s": 4}),
-    Fault("never-returns", 33, "the device takes all of it, and never comes back from its reboot",
+    Fault("never-returns", 35, "the device takes all of it, and never comes back from its reboot",
           device=lambda _: {"never_returns": True}),
 )  # fmt: skip
 

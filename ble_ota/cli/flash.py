@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ble_ota.cli import ask
-from ble_ota.cli.carried import claim, consent, unproven
+from ble_ota.cli.carried import claim, consent, unverified
 from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.doors import verify
@@ -20,7 +19,7 @@ from ble_ota.cli.journal import journal_of
 from ble_ota.cli.record import meet, recorded
 from ble_ota.cli.run import Run
 from ble_ota.cli.session import device_name, secret
-from ble_ota.cli.update import patience_of, policy_of
+from ble_ota.cli.update import decider, patience_of, policy_of
 from ble_ota.cli.wiring import drivers_of, radio_of, vault_of
 from ble_ota.errors import UsageError
 from ble_ota.events import Emit
@@ -39,7 +38,6 @@ from ble_ota.model import (
     Secret,
     VerifiedImage,
 )
-from ble_ota.planning import decide
 from ble_ota.protocols import AnyDriver
 from ble_ota.settings import Settings
 from ble_ota.tape import Recorder
@@ -131,13 +129,14 @@ async def bring_file(task: Task) -> Outcome:
         return await main_path(
             device,
             fetch_plan=partial(_plan, wish.file, content, version),
-            decide=partial(decide, policy=policy, now_s=time.time()),
+            decide=decider(policy),
             consent=consent(run, journal, task.consent),
             report=_no_report,
             fetch=partial(_fetch, content, run.emit),
             install=installer.install,
             record=run.record,
-            unproven=await unproven(journal),
+            prove=installer.prove,
+            unverified=await unverified(journal),
         )
 
 

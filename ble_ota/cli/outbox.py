@@ -16,7 +16,16 @@ from pathlib import Path
 
 from ble_ota.cli.journal import Journal, who
 from ble_ota.cloud import DeveloperCenter, Reported
-from ble_ota.errors import BleOtaError, CloudError, DeviceBusyError, Retry, SettingsError, TrustError
+from ble_ota.errors import (
+    BleOtaError,
+    CloudAnswerError,
+    CloudError,
+    CloudUnreachableError,
+    DeviceBusyError,
+    Retry,
+    SettingsError,
+    TrustError,
+)
 from ble_ota.events import ConfirmReported, Emit, ReportKept, StatusReported, Warned
 from ble_ota.ledger import DeviceKeys, Ledger, Owner, Report, claimed
 from ble_ota.model import Component, DeviceInfo
@@ -68,7 +77,7 @@ async def _confirm(center: DeveloperCenter, journal: Journal, written: Report, e
     await Sender(center, ledger, written.account, emit, journal.run).send(journal.device)
     number = await ledger.keep(written)
     try:
-        status = await center.report(written.product_key, written.device_key, written.component, "confirmed")
+        status = await _send_confirmation(center, written)
     except (CloudError, SettingsError) as error:
         if journal.settings.offline == "queue" and error.retry is Retry.LATER:
             await ledger.tried(number, str(error))
@@ -78,6 +87,15 @@ async def _confirm(center: DeveloperCenter, journal: Journal, written: Report, e
         raise
     await ledger.settle(number, "sent")
     emit(ConfirmReported(written.component, status))
+
+
+async def _send_confirmation(center: DeveloperCenter, written: Report) -> int:
+    """Send a confirmation, and once more where the answer was lost: it is a status, so telling it twice is safe."""
+    keys = written.product_key, written.device_key
+    try:
+        return await center.report(*keys, written.component, "confirmed")
+    except (CloudUnreachableError, CloudAnswerError):
+        return await center.report(*keys, written.component, "confirmed")
 
 
 def _report(journal: Journal, component: Component, outcome: Reported) -> Report:

@@ -7,7 +7,6 @@ sizes. Time leaps from one event to the next, so that a run of minutes takes non
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -142,12 +141,8 @@ class Host:
         if not then.parts:
             return UpToDate("the recorded run sent nothing to the device, so there is no more to play")
         device = replace(device, versions=then.parts[0].versions)
-        said, marks = deque(then.elsewhere), _Marks({p.no: p.mark for p in then.parts})
-
-        async def elsewhere(_component: Component) -> str | None:
-            return said.popleft() if said else None
-
-        installer = Installer(self.target, device, self.on.radio, secret, emit, self.patience, elsewhere, marks)
+        marks = _Marks({p.no: p.mark for p in then.parts})
+        installer = Installer(self.target, device, self.on.radio, secret, emit, self.patience, marks)
         return Done(tuple([await installer.install(*_zeros(part)) for part in then.parts]))
 
 
@@ -162,7 +157,14 @@ class _Marks:
         return replace(mark, sha256=sha256) if mark is not None and mark.file == file else None
 
     def keep(self, mark: Mark) -> None:
-        """Nobody will carry a replay on."""
+        """Keep nothing: a replay is not resumed."""
+
+    async def product(self) -> str:
+        """Return "": a transcript does not hold it."""
+        return ""
+
+    def keep_product(self, fact: str) -> None:
+        """Keep nothing."""
 
 
 def _zeros(part: Part) -> tuple[Component, list[VerifiedImage]]:

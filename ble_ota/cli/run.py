@@ -186,7 +186,7 @@ class Run:
             ended.exit_code,
             ended.message,
             ended.hint,
-            components=self._tally.components(failed=ended.failed),
+            components=self._tally.components(failed=ended.failed, denied=ended.verdict is Verdict.FAIL),
             bytes_sent=self._tally.bytes_sent,
             bytes_resent=self._tally.bytes_resent,
             seconds=self._tally.seconds,

@@ -135,13 +135,18 @@ async def _by_tail(target: Target, center: DeveloperCenter) -> CloudDevice:
 
 
 async def filled(device: DeviceInfo, center: DeveloperCenter, emit: Emit) -> DeviceInfo:
-    """What the device does not say of its versions, by the Developer Center's word, where that has one."""
+    """Fill in versions that the device does not tell by the Developer Center's word, which is for planning alone.
+
+    That word is what an application reported last: it can neither prove nor disprove an update.
+    """
     try:
         said = await center.versions(device.product_key, device.device_key)
     except CloudError as error:
         emit(Warned(f"the Developer Center does not say what the device runs: {error}"))
         return device
-    return replace(device, versions={**said, **device.versions})
+    return replace(
+        device, versions={**said, **device.versions}, filled_in=frozenset(said.keys() - device.versions.keys())
+    )
 
 
 def device_name(product_key: str, device_key: str) -> str:

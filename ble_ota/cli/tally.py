@@ -17,6 +17,7 @@ from ble_ota.events import (
     PlanDecided,
     PlanShown,
     StatusReported,
+    TransferDone,
     TransferProgress,
     TransferResumed,
     TransferStarted,
@@ -60,6 +61,8 @@ class Tally:
                 self._stretches.append(_Stretch(event.component, event.offset, event.offset))
             case TransferProgress():
                 self._stretches[-1].grow(event)
+            case TransferDone():
+                self._states[event.component] = "sent"
             case DeviceVerified():
                 self._states[event.component] = "verified"
             case _:
@@ -71,9 +74,12 @@ class Tally:
         self.seconds[self._phase] = round(self.seconds.get(self._phase, 0) + now - self._phase_began, 3)
         self._phase, self._phase_began = phase, now
 
-    def components(self, *, failed: bool) -> list[Mapping[str, Any]]:
-        """Each component's state; with `failed` the one under way has failed."""
-        word = {"transferring": "failed"} if failed else {}
+    def components(self, *, failed: bool, denied: bool = False) -> list[Mapping[str, Any]]:
+        """Return each component's state; with `failed` the one under way has failed.
+
+        One that was sent whole has failed only if the device `denied` it; else it is unproven.
+        """
+        word = {"transferring": "failed", "sent": "failed" if denied else "unproven"} if failed else {}
         return [{"component": no, "state": word.get(state, state)} for no, state in self._states.items()]
 
     @property

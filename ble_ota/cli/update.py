@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ble_ota.cli import ask
-from ble_ota.cli.carried import claim, consent, unproven
+from ble_ota.cli.carried import claim, consent, unverified
 from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.doors import fetcher, relinked
@@ -20,11 +20,12 @@ from ble_ota.cli.run import Run
 from ble_ota.cli.session import filled, known, secret, session_of
 from ble_ota.cli.wiring import drivers_of, radio_of, vault_of
 from ble_ota.install import Installer, Patience
-from ble_ota.model import Component, Consent, Outcome
+from ble_ota.model import Blocked, Consent, DeviceInfo, FetchPlan, Outcome, Plan, UpToDate
 from ble_ota.planning import Policy, decide
 from ble_ota.settings import Settings
 from ble_ota.tape import Recorder
 from ble_ota.target import Wanted, identify
+from ble_ota.update import Decide
 from ble_ota.update import update as main_path
 from ble_ota.vault import Vault
 
@@ -99,30 +100,33 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
         heard = await chosen(run.common, radio, drivers.values(), wanted, within_s=settings.scan_s)
         target, login = await known(heard, center, task.vault, secret(settings.device_secret))
         await claim(run, journal, target)
-
-        async def said_by_cloud(component: Component) -> str | None:
-            said = await center.versions(target.product_key, target.device_key)
-            return said.get(component.no) or (said.get("") if component.kind.value == 0 else None)
-
         patience, recorder = patience_of(settings), task.recorder
         meet(recorder, target, settings, patience)
-        said = await identify(target, radio, login, emit=emit, recorder=recorder)
-        device = await filled(said, center, emit)
+        own_word = await identify(target, radio, login, emit=emit, recorder=recorder)
+        device = await filled(own_word, center, emit)
         await journal.identified(device)
-        installer = Installer(
-            target, device, radio, login, emit, patience, said_by_cloud, journal.marks, run.record, recorder
-        )
+        installer = Installer(target, own_word, radio, login, emit, patience, journal.marks, run.record, recorder)
         return await main_path(
             device,
             fetch_plan=center.fetch_plan,
-            decide=partial(decide, policy=task.policy, now_s=time.time()),
+            decide=decider(task.policy),
             consent=consent(run, journal, task.consent),
             report=reporter(center, journal, emit),
             fetch=fetcher(settings, emit, offline=task.offline, again=relinked(center.fetch_plan, device)),
             install=installer.install,
             record=run.record,
-            unproven=[c for c in await unproven(journal) if said.running(c) == device.running(c)],  # by its own word
+            prove=installer.prove,
+            unverified=await unverified(journal),
         )
+
+
+def decider(policy: Policy) -> Decide:
+    """Return the decision on a plan under `policy`, by the clock of the moment it is asked: a person may take long."""
+
+    def decided(device: DeviceInfo, fetched: FetchPlan) -> Plan | UpToDate | Blocked:
+        return decide(device, fetched, policy, now_s=time.time())
+
+    return decided
 
 
 def patience_of(settings: Settings) -> Patience:

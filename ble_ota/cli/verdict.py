@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ble_ota.errors import BleOtaError, DeadlineError, DeviceBusyError, DeviceError, NotVerifiedError, StopAsked
+from ble_ota.errors import (
+    BleOtaError,
+    DeadlineError,
+    DeviceBusyError,
+    NotVerifiedError,
+    RefusedByDeviceError,
+    StopAsked,
+)
 from ble_ota.events import Verdict
 from ble_ota.model import Blocked, Declined, Done, Outcome, UpToDate
 
@@ -46,7 +53,7 @@ def of_error(error: BleOtaError) -> Ended:
             return aborted(error.exit_code)
         case DeadlineError():
             verdict = Verdict.TIMEOUT
-        case DeviceError() | NotVerifiedError():
+        case RefusedByDeviceError() | NotVerifiedError():  # the device's own word, and nothing else
             verdict = Verdict.FAIL
         case DeviceBusyError():
             verdict = Verdict.REFUSED

@@ -7,14 +7,17 @@ Conversation · Resume · Activation · Read-back · What can go wrong · Pacing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ble_ota.link import Advert, LinkFacts
 from ble_ota.model import Component, Secret, VerifiedImage
+from ble_ota.proof import Versions
 from ble_ota.script import Script
 from ble_ota.transcript import Redaction
+
+__all__ = ["Driver", "Hint", "Sighting", "Versions"]
 
 S = TypeVar("S")
 """A driver's session: what the scripts of one link share."""
@@ -30,16 +33,6 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Versions:
-    """What a device says it runs."""
-
-    by_component: Mapping[str, str] = field(default_factory=dict[str, str])
-    """As `DeviceInfo.versions`; empty when the device says nothing."""
-    proof: str = "device"
-    """As `Installed.proof`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Hint:
     """Where another link, or another process, left a file. A hint: the device is the truth."""
 
@@ -49,6 +42,8 @@ class Hint:
     """Seconds since it did."""
     learned: str = ""
     """The last `Progress.learned`; it comes from a file, and may be anything."""
+    product: str = ""
+    """The last `Progress.product`, from any device of this product; it comes from a file, and may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +65,11 @@ class Driver(Generic[S]):
     is a link that went before the device could begin."""
     same: Callable[[Advert, Advert], bool]
     """Whether the second sighting, after a reboot, is the device of the first."""
+    show_key: Callable[[S], Script[bool]] | None = None
+    """Have the peer show that it has the key, by an exchange that changes nothing on the device; True if it has. Asked
+    only after the reboot, where `identify` gave versions that do not show it. None: there is no such exchange."""
+    version_setting: Callable[[str, int], str] | None = None
+    """Return the line of the settings that reads the version of a component from an id of `Versions.texts`."""
     redact: Callable[[], Redaction[S]] | None = None
     """Makes, for one link, what takes the secrets out of its transcript; without it nothing but kinds and times is
     kept."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ble_ota.cli.carried import CHAIN_MAX, chain_of, consent, unproven
+from ble_ota.cli.carried import CHAIN_MAX, chain_of, consent, unverified
 from ble_ota.cli.common import Common
 from ble_ota.cli.journal import Journal
 from ble_ota.cli.marks import LedgerMarks
@@ -149,9 +149,14 @@ async def run_of(
     *,
     carries_on: str = "",
     sent: Sequence[str] = (),
+    began: Sequence[str] = (),
+    proof: str | None = "device",
     verdict: str = "ERROR",
 ) -> RunRow:
-    """An ended run that `agreed` was agreed to in, with these components sent whole."""
+    """An ended run that `agreed` was agreed to in, with these components begun, and those sent whole.
+
+    `proof` is kept for what ran before; None: as an older version of this program kept it.
+    """
     parts = [
         {
             "no": c.no,
@@ -160,6 +165,7 @@ async def run_of(
             "target_version": c.target_version,
             "delta": c.delta,
             "running": agreed.device.running(c),
+            **({} if proof is None else {"proof": proof}),
             "files": [{"name": f.name, "size": f.size_bytes, "digests": [str(d) for d in f.digests]} for f in c.files],
         }
         for c in agreed.fetched.components
@@ -170,7 +176,8 @@ async def run_of(
     known |= {"plan": {"components": parts}, "fingerprint": agreed.fetched.fingerprint}
     known |= {"versions_before": agreed.device.versions}
     await ledger.begin(Started(id, "update", "", {}, {}, "bleak", "eu", "ada@here", 1, "1"))
-    await ledger.write(id, [Entry(n, 1.0, "transfer.done", {"component": c}) for n, c in enumerate(sent)], known)
+    steps = [*(("transfer.started", c) for c in began), *(("transfer.done", c) for c in sent)]
+    await ledger.write(id, [Entry(n, 1.0, name, {"component": c}) for n, (name, c) in enumerate(steps)], known)
     await ledger.finish(id, [], Ending(verdict, "", 1))
     row = await ledger.run(id)
     assert row is not None
@@ -250,19 +257,48 @@ async def test_what_any_run_of_the_chain_had_sent_whole_is_unproven(ledger: Ledg
     await run_of(ledger, "run-1", plan(part(), part("B")), sent=["A"])
     newest = await run_of(ledger, "run-2", plan(part(), part("B")), carries_on="run-1", sent=["B"])
     made, _ = await journal(ledger, newest)
-    assert [c.no for c in await unproven(made)] == ["B", "A"]
+    assert [u.component.no for u in await unverified(made)] == ["B", "A"]
     assert {no: row.id for no, row in made.left.items()} == {"A": "run-1", "B": "run-2"}
 
 
 async def test_what_was_not_sent_whole_is_not_unproven(ledger: Ledger) -> None:
     made, _ = await journal(ledger, await run_of(ledger, "run-1", plan(part(), part("B")), sent=["B"]))
-    assert [c.no for c in await unproven(made)] == ["B"]
+    assert [u.component.no for u in await unverified(made)] == ["B"]
+
+
+async def test_what_a_run_only_began_to_send_is_unproven_too(ledger: Ledger) -> None:
+    """It may have been killed between the last packet and its record."""
+    made, _ = await journal(ledger, await run_of(ledger, "run-1", plan(part(), part("B")), began=["B"]))
+    (left,) = await unverified(made)
+    assert (left.component.no, left.version_before, left.proof_before) == ("B", "1", "device")
+
+
+@pytest.mark.parametrize("proof", ["developer-center", ""])
+async def test_where_the_device_did_not_tell_what_ran_before_the_whole_must_have_been_sent(
+    ledger: Ledger, proof: str
+) -> None:
+    row = await run_of(ledger, "run-1", plan(part(), part("B")), began=["A", "B"], sent=["B"], proof=proof)
+    made, _ = await journal(ledger, row)
+    assert [(u.component.no, u.version_before, u.proof_before) for u in await unverified(made)] == [("B", None, "")]
+
+
+async def test_a_run_of_an_older_version_is_proven_by_any_word_of_the_device(ledger: Ledger) -> None:
+    made, _ = await journal(ledger, await run_of(ledger, "run-1", plan(part()), sent=["A"], proof=None))
+    assert [u.proof_before for u in await unverified(made)] == ["device-information"]
+
+
+async def test_of_several_modules_none_is_proven_by_the_unnamed_version(ledger: Ledger) -> None:
+    made, _ = await journal(ledger, await run_of(ledger, "run-1", plan(part(), part("B")), sent=["A"]))
+    (left,) = await unverified(made)
+    assert not left.component.sole_module
+    made, _ = await journal(ledger, await run_of(ledger, "run-2", plan(part()), sent=["A"]))
+    assert (await unverified(made))[0].component.sole_module
 
 
 async def test_an_installation_of_what_ran_before_is_never_proven_by_the_version(ledger: Ledger) -> None:
     again = plan(part(), running={"A": "2"})
     made, _ = await journal(ledger, await run_of(ledger, "run-1", again, sent=["A"]))
-    assert await unproven(made) == []
+    assert await unverified(made) == []
 
 
 @pytest.mark.parametrize(("outcome", "left"), [("confirmed", ["A"]), ("succeeded", ["A"]), ("failed", [])])
@@ -270,7 +306,7 @@ async def test_only_what_has_failed_is_not_looked_at_again(ledger: Ledger, outco
     row = await run_of(ledger, "run-1", plan(part()), sent=["A"])
     await ledger.keep(Report("run-1", "me", "p", "d", "7", "A", outcome, {}))
     made, _ = await journal(ledger, row)
-    assert [c.no for c in await unproven(made)] == left
+    assert [u.component.no for u in await unverified(made)] == left
 
 
 async def test_what_has_failed_in_a_later_run_has_failed_for_the_earlier_ones(ledger: Ledger) -> None:
@@ -278,11 +314,11 @@ async def test_what_has_failed_in_a_later_run_has_failed_for_the_earlier_ones(le
     newest = await run_of(ledger, "run-2", plan(part()), carries_on="run-1")
     await ledger.keep(Report("run-2", "me", "p", "d", "7", "A", "failed", {}))
     made, _ = await journal(ledger, newest)
-    assert await unproven(made) == []
+    assert await unverified(made) == []
 
 
 async def test_nothing_carried_on_leaves_nothing_unproven(ledger: Ledger) -> None:
-    assert await unproven((await journal(ledger, None))[0]) == []
+    assert await unverified((await journal(ledger, None))[0]) == []
 
 
 async def test_a_chain_is_told_newest_first_and_has_an_end(ledger: Ledger) -> None:

@@ -43,7 +43,7 @@ ENDS = {
     "found-bad": ("FAIL", "failed_by_device", "1.0.0"),
     "old-version": ("FAIL", "not_verified", "1.0.0"),
     "reverts": ("FAIL", "not_verified", "1.0.0"),
-    "never-returns": ("FAIL", "not_verified", "1.0.0"),
+    "never-returns": ("ERROR", "unproven", "1.0.0"),
 }
 
 

@@ -153,12 +153,13 @@ async def test_only_its_owner_may_read_it(tmp_path: Path, capsys: pytest.Capture
 async def test_a_transcript_that_is_there_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async def longer(recorder: Recorder | None) -> Outcome:
         assert recorder is not None
-        recorder.elsewhere("x" * 5000)
+        recorder.note({"elsewhere": "x" * 5000})
         return UpToDate("it is")
 
     await recorded(run_of(capsys), tmp_path / "t", longer)()
     await recorded(run_of(capsys), tmp_path / "t", nothing_to_do)()
-    assert (read(tmp_path / "t").verdict, read(tmp_path / "t").elsewhere) == ("NOTHING_TO_DO", [])
+    assert read(tmp_path / "t").verdict == "NOTHING_TO_DO"
+    assert "xxx" not in (tmp_path / "t").read_text("utf-8")
 
 
 @pytest.mark.parametrize("content", [b"\x7fELF firmware", b"x" * 1000, b'{"v": 1}\n'])
@@ -208,7 +209,7 @@ async def test_however_a_run_ends_its_end_is_in_the_file(
 async def chatty(recorder: Recorder | None) -> Outcome:
     assert recorder is not None
     for _ in range(20):
-        recorder.elsewhere("x" * 1000)
+        recorder.note({"elsewhere": "x" * 1000})
     return UpToDate("it is")
 
 

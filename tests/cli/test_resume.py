@@ -240,3 +240,24 @@ async def test_a_file_that_has_changed_is_not_sent(desk: Desk, file: Path) -> No
     assert (code, told.last["reason"]) == (21, "trust")
     assert "was agreed to" in told.last["message"]
     assert told.names == ["run.started", "run.finished"]
+
+
+# ------------------------------------------------------------------ what is owed after a crash
+
+
+@pytest.mark.parametrize("last", ["transfer.started", "transfer.done", "device.rebooting"])
+async def test_a_run_that_dies_once_it_began_to_send_is_brought_to_its_report(desk: Desk, last: str) -> None:
+    """The device runs the target by then; the process may have died before it wrote down that all was sent."""
+    await killed(desk, at(last), Habits(slow_answer_s=0.5) if last == "transfer.started" else Habits())
+    desk.behaves(Habits(claims_version="1.1.0"))
+    code, told = await resumed(desk)
+    assert (code, told.last["verdict"]) == (0, "PASS")
+    assert "transfer.started" not in told.names
+    assert reported(desk) == [2, 9]
+
+
+async def test_a_run_that_dies_before_it_sends_owes_nothing(desk: Desk) -> None:
+    await killed(desk, at("confirm.reported"), Habits())
+    desk.behaves(Habits(claims_version="1.1.0"))
+    assert (await resumed(desk))[0] == 10
+    assert reported(desk) == [2]

@@ -13,6 +13,7 @@ from ble_ota.events import (
     LinkConnected,
     PlanDecided,
     PlanShown,
+    TransferDone,
     TransferProgress,
     TransferResumed,
     TransferStarted,
@@ -129,3 +130,10 @@ def test_what_was_proven_before_the_plan_was_shown_is_not_forgotten() -> None:
 def test_what_a_new_plan_has_again_is_planned_again() -> None:
     made = tally(DeviceVerified("A", "1", "device"), SHOWN)
     assert made.components(failed=False)[0] == {"component": "A", "state": "planned"}
+
+
+@pytest.mark.parametrize(("denied", "state"), [(True, "failed"), (False, "unproven")])
+def test_what_was_sent_whole_has_failed_only_by_the_devices_word(denied: bool, state: str) -> None:
+    made = tally(SHOWN, begins(), TransferDone("A", 1))
+    assert made.components(failed=True, denied=denied)[0] == {"component": "A", "state": state}
+    assert made.components(failed=False)[0] == {"component": "A", "state": "sent"}

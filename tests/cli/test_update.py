@@ -11,6 +11,7 @@ from ble_ota.cli.journal import place_of
 from ble_ota.cli.update import patience_of, policy_of, update
 from ble_ota.cloud import DeveloperCenter
 from ble_ota.ledger import Ledger
+from ble_ota.model import Approved, Consent, DeviceInfo, FetchPlan, Plan
 from ble_ota.settings import isolated
 from ble_ota.virtual.developer_center import Faults
 from ble_ota.virtual.peripherals.quecthing import Habits
@@ -58,8 +59,11 @@ async def test_the_words_of_a_run_without_json_leave_stdout_empty(desk: Desk) ->
 
 async def test_what_the_device_does_not_say_the_developer_center_says(desk: Desk) -> None:
     desk.behaves(Habits(answers_version=False))
-    assert await desk.update() == 33  # the virtual one believes a new version only when it is reported
+    assert await desk.update() == 35  # the Developer Center's word fills in what ran before, and proves nothing
     told = desk.told()
+    assert (told.last["verdict"], told.last["reason"]) == ("ERROR", "unproven")
+    assert told.last["components"] == [{"component": "MAIN", "state": "unproven"}]
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2]
     shown = next(line for line in told.lines if line["event"] == "plan.shown")
     assert shown["components"][0]["running"] == "1.0.0"
     assert "1.0.0 -> 1.1.0" in told.words
@@ -135,7 +139,6 @@ async def test_a_cache_that_cannot_be_written_is_named(desk: Desk, tmp_path: Pat
 TROUBLE = {
     "declines": (Habits(declines=True), 32, "declined_by_device"),
     "cancels": (Habits(cancel_at=500), 32, "cancelled_by_device"),
-    "answers an offset that is not ours": (Habits(wrong_offset_at=500), 32, "malformed"),
     "finds the file bad": (Habits(fail_at_end=True), 32, "failed_by_device"),
     "boots its old version": (Habits(boots_old=True), 33, "not_verified"),
 }
@@ -151,6 +154,67 @@ async def test_a_device_in_trouble_is_a_failure_and_reported_as_one(desk: Desk, 
     assert told.last["components"] == [{"component": "MAIN", "state": "failed"}]
     assert told.last["hint"]
     assert desk.center.status(desk.device.device_key, "MAIN") == 8
+
+
+async def test_a_malformed_answer_is_no_failure_of_the_device(desk: Desk) -> None:
+    desk.behaves(Habits(wrong_offset_at=500))
+    assert await desk.update() == 32
+    last = desk.told().last
+    assert (last["verdict"], last["reason"]) == ("ERROR", "malformed")
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2]
+
+
+async def test_a_reboot_that_takes_too_long_is_unproven_and_the_same_command_reports_success(desk: Desk) -> None:
+    """It looks first: nothing is sent again, and no question is asked."""
+    desk.set(reboot_s=1)
+    desk.behaves(Habits(never_returns=True))
+    assert await desk.update() == 35
+    told = desk.told()
+    assert (told.last["verdict"], told.last["reason"], told.last["bytes_sent"]) == ("ERROR", "unproven", 2000)
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2]
+    desk.behaves(Habits())
+    assert await desk.update(yes=False) == 0
+    told = desk.told()
+    assert (told.last["verdict"], told.last["bytes_sent"]) == ("PASS", 0)
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2, 9]
+
+
+async def test_what_is_unproven_and_runs_something_else_is_sent_again_without_a_question(desk: Desk) -> None:
+    desk.set(reboot_s=1)
+    desk.behaves(Habits(never_returns=True, boots_old=True))
+    assert await desk.update() == 35
+    desk.told()
+    desk.behaves(Habits())
+    boot = desk.boot
+    boot.drop(lambda _staged: True)  # the image was lost with its power: it runs what it ran
+    assert await desk.update(yes=False) == 0
+    told = desk.told()
+    assert told.last["verdict"] == "PASS"
+    assert "transfer.done" in told.names
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2, 9]
+
+
+async def test_a_plan_that_ends_while_it_is_read_is_not_installed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [time.time()]
+    real = DeveloperCenter.fetch_plan
+
+    async def fetch_plan(self: DeveloperCenter, device: DeviceInfo) -> FetchPlan | None:
+        found = await real(self, device)
+        return None if found is None else replace(found, ends_at_s=clock[0] + 60)
+
+    def consent(_common: Common, *, yes: bool) -> Consent:
+        async def slow(plan: Plan) -> Approved:
+            ends_at_s = plan.fetched.ends_at_s or 0.0
+            monkeypatch.setattr("ble_ota.cli.update.time.time", lambda: ends_at_s + 1)
+            return Approved(plan, f"a slow reader, yes={yes}")
+
+        return slow
+
+    monkeypatch.setattr(DeveloperCenter, "fetch_plan", fetch_plan)
+    monkeypatch.setattr("ble_ota.cli.ask.consent", consent)
+    assert await desk.update() == 12
+    assert desk.told().last["message"] == "the plan is over"
+    assert desk.records("status.reported") == []
 
 
 @pytest.mark.looptime
@@ -221,7 +285,7 @@ def test_a_flagged_yes_is_unattended() -> None:
 
 @pytest.mark.parametrize(
     ("claims", "code", "verdict"),
-    [("always", 10, "NOTHING_TO_DO"), ("announcement", 32, "FAIL"), ("success", 32, "FAIL")],
+    [("always", 10, "NOTHING_TO_DO"), ("announcement", 32, "ERROR"), ("success", 32, "ERROR")],
 )
 async def test_a_device_that_claims_the_target_without_a_byte_is_no_pass(
     desk: Desk, claims: str, code: int, verdict: str
@@ -243,8 +307,8 @@ async def test_a_server_that_says_it_runs_is_no_proof_for_a_device_that_does_not
 
     await killed(desk, at("transfer.done"), Habits(answers_version=False))
     monkeypatch.setattr("ble_ota.cloud.DeveloperCenter.versions", versions)
-    assert await desk.update() == 10
-    assert desk.told().last["verdict"] == "NOTHING_TO_DO"
+    assert await desk.update() == 35
+    assert desk.told().last["reason"] == "unproven"
     assert 9 not in [r["reportStatus"] for r in desk.records("status.reported")]
 
 
@@ -278,14 +342,22 @@ async def test_a_size_that_changes_after_the_word_is_shown_before_it_counts(desk
 # ------------------------------------------------------------------ a confirmation, a clock, a device's words
 
 
-async def test_a_confirmation_whose_answer_is_lost_moves_no_byte_and_the_same_command_carries_on(desk: Desk) -> None:
+async def test_a_confirmation_whose_answer_is_lost_is_sent_once_more(desk: Desk) -> None:
+    desk.center.faults = Faults(lost_answer=True, only="reportUpgradeStatus", times=1)
+    assert await desk.update() == 0
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2, 2, 9]
+
+
+async def test_a_confirmation_whose_answer_is_lost_twice_moves_no_byte_and_the_same_command_carries_on(
+    desk: Desk,
+) -> None:
     desk.center.faults = Faults(lost_answer=True, only="reportUpgradeStatus")
     assert await desk.update() == 20
     assert "transfer.started" not in desk.told().names
-    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2]  # it was taken, and nobody knows
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2, 2]  # taken, and not known to be
     desk.center.faults = Faults()
     assert await desk.update() == 0
-    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2, 2, 9]
+    assert [r["reportStatus"] for r in desk.records("status.reported")] == [2, 2, 2, 9]
 
 
 @pytest.mark.parametrize("fault", [Faults(status=409), Faults(status=404), Faults(code=5041)], ids=str)

@@ -4,17 +4,24 @@ import pytest
 
 from ble_ota.cli.verdict import aborted, of_error, of_outcome
 from ble_ota.errors import (
+    AttRefusedError,
     BleOtaError,
+    CancelledByDeviceError,
     CloudUnreachableError,
     DeadlineError,
     DeclinedByDeviceError,
     DeviceBusyError,
     DeviceNotFoundError,
+    FailedByDeviceError,
+    KeyNotShownError,
     LinkLostError,
+    LoginFailedError,
+    MalformedError,
     NotVerifiedError,
     StopAsked,
     StorageError,
     TrustError,
+    UnprovenError,
 )
 from ble_ota.events import Verdict
 from ble_ota.model import (
@@ -65,7 +72,14 @@ def test_a_refusal_says_why_and_what_to_do() -> None:
 
 ERRORS: list[tuple[BleOtaError, Verdict, str, int, bool]] = [
     (DeclinedByDeviceError("no"), Verdict.FAIL, "declined_by_device", 32, True),
+    (CancelledByDeviceError("no"), Verdict.FAIL, "cancelled_by_device", 32, True),
+    (FailedByDeviceError("bad"), Verdict.FAIL, "failed_by_device", 32, True),
     (NotVerifiedError("old"), Verdict.FAIL, "not_verified", 33, True),
+    (UnprovenError("not seen"), Verdict.ERROR, "unproven", 35, True),
+    (KeyNotShownError("no"), Verdict.ERROR, "key_not_shown", 32, True),
+    (LoginFailedError("wrong"), Verdict.ERROR, "login_failed", 32, True),
+    (AttRefusedError("writing", 0x0E), Verdict.ERROR, "att_refused", 32, True),
+    (MalformedError("odd"), Verdict.ERROR, "malformed", 32, True),
     (DeadlineError("late"), Verdict.TIMEOUT, "deadline", 124, True),
     (DeviceBusyError("busy"), Verdict.REFUSED, "device_busy", 12, False),
     (LinkLostError("gone"), Verdict.ERROR, "link_lost", 31, True),

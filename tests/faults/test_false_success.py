@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ble_ota.errors import BleOtaError, NotVerifiedError
-from ble_ota.events import ConfirmReported, PlanShown
-from ble_ota.install import Installer, Patience
+from ble_ota.errors import BleOtaError, KeyNotShownError, MalformedError, NotVerifiedError, UnprovenError
+from ble_ota.events import ConfirmReported, Event, PlanShown
+from ble_ota.install import Patience
 from ble_ota.model import Algorithm, Component, Digest, Done, FetchPlan, UpToDate
-from ble_ota.virtual.peripherals.quecthing import Habits
+from ble_ota.protocols.quecthing import Options
+from ble_ota.virtual.peripherals.quecthing import Habits, Impostor
+from ble_ota.virtual.peripherals.quecthing.impostor import Answer
 from tests.bench import bench, content, images, planned, whole_plan
 from tests.test_update import Doors
 
@@ -39,13 +41,25 @@ FALSE = {
 }
 
 
+class Watched(list[Event]):
+    """Events as they come; `act` hears of each."""
+
+    def __init__(self, act: Callable[[Event], object]) -> None:
+        super().__init__()
+        self.act = act
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        self.act(event)
+
+
 @pytest.mark.parametrize("what", FALSE)
 async def test_a_device_that_only_looks_updated_is_no_pass(tmp_path: Path, what: str) -> None:
     on = bench(tmp_path, FALSE[what])
     installer = await on.installer(replace(PATIENCE, dwell_s=60.0))
     with pytest.raises(BleOtaError) as refused:
         await installer.install(planned(on.world), images(on.world))
-    assert refused.value.exit_code in (31, 32, 33)
+    assert refused.value.exit_code in (31, 32, 33, 35)
     assert "device.verified" not in on.names
 
 
@@ -69,39 +83,47 @@ async def test_a_device_that_claims_the_target_from_the_start_is_not_touched(tmp
     assert (on.device.stats.announced, through.told) == (0, ["plan"])
 
 
-# ------------------------------------------------------------------ a server that knows it better than the device
+# ------------------------------------------------------------------ a peer that has no key
+
+ANSWERS = ("silent", "empty", "clear", "garbled")
 
 
-async def says(_component: Component) -> str | None:
-    return TARGET
-
-
-async def test_the_servers_word_is_none_for_a_device_that_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answers", ANSWERS)
+@pytest.mark.parametrize("claims", [TARGET, "1.0.0"])
+async def test_a_peer_without_the_key_neither_proves_nor_denies(tmp_path: Path, answers: Answer, claims: str) -> None:
+    """It stands in the device's place from the reboot on."""
     on = bench(tmp_path, Habits(never_returns=True))
-    installer: Installer = replace(await on.installer(PATIENCE), elsewhere=says)
-    with pytest.raises(NotVerifiedError, match="did not come back"):
-        await installer.install(planned(on.world), images(on.world))
+    impostor = Impostor(on.world, on.world.devices[0], claims=claims, answers=answers)
+    through = Doors(on, whole_plan(on.world))
+    on.events = Watched(lambda event: on.air.add(impostor) if event.name == "device.rebooting" else None)
+    with pytest.raises(UnprovenError):
+        await through.run()
+    assert 0x7040 in impostor.heard
+    assert through.told[-1] == "installing MAIN"
 
 
-@pytest.mark.parametrize(
-    "habits", [Habits(boots_old=True), Habits(settle_s=1000.0)], ids=["boots old", "never reboots"]
-)
-async def test_the_servers_word_does_not_count_against_the_devices(tmp_path: Path, habits: Habits) -> None:
-    on = bench(tmp_path, habits)
-    installer: Installer = replace(await on.installer(PATIENCE), elsewhere=says)
-    with pytest.raises(NotVerifiedError, match="runs 1\\.0\\.0"):
-        await installer.install(planned(on.world), images(on.world))
+@pytest.mark.parametrize("action", [1, 5, 7], ids=["decline", "cancel", "failure"])
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "in clear"])
+async def test_a_refusal_without_the_key_is_no_failure_of_the_device(tmp_path: Path, action: int, sealed: bool) -> None:
+    on = bench(tmp_path, options=Options(encrypt_transfer=sealed))
+    through = Doors(on, whole_plan(on.world))
+    impostor = Impostor(on.world, on.world.devices[0], claims="1.0.0", answers="silent", refuses=action)
+    on.events = Watched(lambda event: on.air.add(impostor) if event.name == "plan.decided" else None)
+    with pytest.raises((KeyNotShownError, MalformedError)):
+        await through.run()
+    assert 0x7022 in impostor.heard
+    assert through.told[-1] == "installing MAIN"
 
 
-@pytest.mark.parametrize("before", [{}, {"MAIN": TARGET}], ids=["nothing", "the same"])
-async def test_a_server_that_said_nothing_else_before_proves_nothing(tmp_path: Path, before: dict[str, str]) -> None:
-    """It may have said so all along; the device is silent, and has not even rebooted."""
-    on = bench(tmp_path, Habits(answers_version=False, settle_s=1000.0))
-    installer: Installer = replace(await on.installer(PATIENCE), elsewhere=says)
-    installer.device = replace(installer.device, versions=before)
+async def test_the_real_device_is_believed_beside_a_peer_without_the_key(tmp_path: Path) -> None:
+    """The peer with another address advertises the same keys; the device boots what it ran before."""
+    on = bench(tmp_path, Habits(boots_old=True, boot_s=8.0))
+    impostor = Impostor(on.world, on.world.devices[0], claims=TARGET, address="DE:AD:BE:EF:00:01")
+    through = Doors(on, whole_plan(on.world))
+    on.events = Watched(lambda event: on.air.add(impostor) if event.name == "transfer.done" else None)
     with pytest.raises(NotVerifiedError):
-        await installer.install(planned(on.world), images(on.world))
-    assert on.device.version("MAIN") == "1.0.0"
+        await through.run()
+    assert through.told[-1] == "failed MAIN"
 
 
 # ------------------------------------------------------------------ a plan that changes between show and confirm

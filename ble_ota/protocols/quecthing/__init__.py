@@ -15,7 +15,8 @@ Resume
 Activation
     The device reboots by itself after its "received, success"; what it dropped the link for is not said.
 Read-back
-    0x7040, its ids a setting (inferred); else the firmware revision of Device Information; else not by this link.
+    0x7040, its ids a setting (inferred); else the firmware revision of Device Information, which any peer can tell: it
+    proves only once the peer has shown the key (`key_check.py`).
 What can go wrong
     Decline, cancel, failure (`DeviceError`), silence and endless pauses (`LinkError`, 15 s is the device's own
     limit), numbers that cannot be (`MalformedError`). A packet is sent 3 times; a file may be paused 1000 times and
@@ -31,7 +32,7 @@ from __future__ import annotations
 from ble_ota.link import LinkFacts
 from ble_ota.model import Secret
 from ble_ota.protocols.driver import Driver
-from ble_ota.protocols.quecthing import advert, session, transfer
+from ble_ota.protocols.quecthing import advert, key_check, session, transfer, versions
 from ble_ota.protocols.quecthing.redact import QuecThingRedaction
 from ble_ota.protocols.quecthing.session import Options, Session
 from ble_ota.script import Script
@@ -49,9 +50,11 @@ def driver(options: Options) -> Driver[Session]:
         name=advert.NAME,
         recognise=advert.recognise,
         open=open_session,
-        identify=session.identify,
+        identify=versions.identify,
         upload=transfer.upload,
         activate=transfer.activate,
         same=advert.same,
+        show_key=key_check.show_key,
+        version_setting=versions.version_setting,
         redact=QuecThingRedaction,
     )

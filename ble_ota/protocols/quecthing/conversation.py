@@ -7,16 +7,18 @@ end to how often, and for how long in all, a device may pause.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NoReturn, assert_never
 
 from ble_ota.errors import (
     AttRefusedError,
     CancelledByDeviceError,
     DeclinedByDeviceError,
     FailedByDeviceError,
+    KeyNotShownError,
     LinkLostError,
     MalformedError,
     PauseNeverEndedError,
+    RefusedByDeviceError,
 )
 from ble_ota.protocols.quecthing.frame import Frame
 from ble_ota.protocols.quecthing.session import IGNORED_MAX, Session
@@ -52,6 +54,10 @@ class Conversation:
     """Bytes that the device has acknowledged."""
     learned: str = ""
     """As `Progress.learned`."""
+    product: str = ""
+    """As `Progress.product`."""
+    question_lost: bool = False
+    """Whether the packet that asks if the device still knows the file got no answer."""
     resent: int = 0  # bytes
     sent: int = 0
     """Where the farthest packet so far ended; what is sent below it is sent again."""
@@ -72,7 +78,7 @@ class Conversation:
 
     def progress(self, *, wait_s: float = 0.0) -> Progress:
         """How far it is; with `wait_s` the patience that the next word of the device may take."""
-        return Progress(self.done, self.size, self.resent, self.learned, wait_s)
+        return Progress(self.done, self.size, self.resent, self.learned, wait_s, self.product)
 
     def cancel(self) -> Script[None]:
         """Tell the device to forget the file."""
@@ -133,17 +139,21 @@ class Conversation:
             case Action.PROCEED:
                 self.paused_until_s = None
             case Action.CANCEL:
-                msg = f"the device cancelled the transfer after {self._so_far}"
-                raise CancelledByDeviceError(msg)
+                self._refuse(CancelledByDeviceError(f"the device cancelled the transfer after {self._so_far}"))
             case Action.DECLINE:
-                msg = "the device declined the file"
-                raise DeclinedByDeviceError(msg)
+                self._refuse(DeclinedByDeviceError("the device declined the file"))
             case Action.FAILURE:
-                msg = "the device has the whole file and found it bad"
-                raise FailedByDeviceError(msg)
+                self._refuse(FailedByDeviceError("the device has the whole file and found it bad"))
             case _:
                 assert_never(action)
         return None
+
+    def _refuse(self, refusal: RefusedByDeviceError) -> NoReturn:
+        """Raise `refusal`, or `KeyNotShownError` where the peer's word does not count."""
+        if not self.session.trusted:
+            msg = f"{refusal}, and has not shown that it has the key"
+            raise KeyNotShownError(msg)
+        raise refusal
 
     def _pause(self, for_s: float) -> Script[None]:
         self.pauses += 1

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ble_ota.protocols.driver import Hint
 from ble_ota.protocols.quecthing.vocabulary import CHUNK_MAX
 
+NO_QUESTION = "no question"
+"""As `Progress.product`: a device of this product did not answer the packet that asks, but the next request."""
 PATIENCE_S = 15.0  # documented: after so many seconds without a good packet the device has cancelled
 _FORM = re.compile(r"([1-9][0-9]{0,4}) (echo|next)")
 
@@ -51,7 +53,7 @@ def learned(text: str) -> Learned | None:
 
 def start(hint: Hint | None, size: int) -> Start | None:
     """Where a file of `size` bytes may be carried on; None when it has to begin at its start."""
-    known = learned(hint.learned) if hint is not None else None
+    known = learned(hint.learned) if hint is not None and hint.product != NO_QUESTION else None
     if hint is None or known is None or not 0 <= hint.age_s < PATIENCE_S or not 0 < hint.offset <= size:
         return None
     if hint.offset == size:

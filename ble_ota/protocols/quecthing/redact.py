@@ -150,7 +150,7 @@ class QuecThingRedaction:
         if session is None or frame.cmd in LOGINS:
             fields: Mapping[int, Value] = {f.id: f.value for f in reversed(ttlv.decode(frame.data))}
         else:
-            fields = session.unseal(frame)
+            fields = session.fields(frame)
             kept |= frozenset(session.options.version_ids.values()) if frame.cmd == INFO_ANSWER else frozenset()
         told = {n: value for n, value in fields.items() if n in kept}
         if frame.cmd in SECRETS:

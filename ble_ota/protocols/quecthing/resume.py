@@ -44,7 +44,8 @@ def carry_on(talk: Conversation, content: bytes, start: Start) -> Script[Control
         end = yield from packets.send(start.packet, tries=1)
     except (CancelledByDeviceError, DeclinedByDeviceError, FailedByDeviceError):
         return None  # it has ended the file by itself
-    except (DeviceSilentError, MalformedError, PauseNeverEndedError):
+    except (DeviceSilentError, MalformedError, PauseNeverEndedError) as error:
+        talk.question_lost = isinstance(error, DeviceSilentError)
         yield from talk.cancel()
         return None
     yield talk.progress()

@@ -1,4 +1,4 @@
-"""One link to a QuecThing device: frames in and out, the login, and what it runs.
+"""One link to a QuecThing device: frames in and out, and the login.
 
 ::
 
@@ -8,11 +8,13 @@
      │ 7034 {2: sha256(hex(key) ";" random)}           │  as ASCII hex; key = base64 decoded secret
      │                              7035 {3: 0}        │  0 in order, 2 logged in already
      │ ═══ from here on payloads are AES-128-CBC, PKCS7, key, iv = random; heads stay clear ═══
-     │ 7040                                            │  what do you run
-     │                              7041 {12: "1.0.0"} │  the ids are a setting
 
-Login and encryption: three third-party sources agree. 7040/7041: known by name only, the ids are inferred.
+Login and encryption: three third-party sources agree.
 An empty payload stays empty, also under encryption (inferred: there is nothing to encrypt).
+
+"0 in order" is told in clear by any peer. A peer has shown the key once a payload of this link decrypted to fields
+(`Session.key_shown`); until then its word proves nothing (`key_check.py`). The key never changes and the peer chooses
+the IV, so a recording of an earlier link of this device can be played back: the protocol has no defence against that.
 """
 
 from __future__ import annotations
@@ -33,12 +35,10 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from ble_ota.errors import DeviceSilentError, LoginFailedError, MalformedError, SettingsError
 from ble_ota.link import Characteristic, LinkFacts, uuid16
 from ble_ota.model import Secret
-from ble_ota.protocols.driver import Versions
 from ble_ota.protocols.quecthing import frame, ttlv
 from ble_ota.protocols.quecthing.frame import Frame
 from ble_ota.protocols.quecthing.ttlv import Field, Value
-from ble_ota.script import Script, notified, read, subscribe, write_whole
-from ble_ota.text import clean
+from ble_ota.script import Script, notified, subscribe, write_whole
 
 DATA_UUID = uuid16(0x9C40)  # write request and indicate
 FIRMWARE_REVISION_UUID = uuid16(0x2A26)  # Device Information, where a device has the standard one
@@ -49,7 +49,6 @@ LOGGED_IN = (0, 2)  # in order; logged in already
 KEY_BYTES = RANDOM_BYTES = 16
 FIRST_PACKET_ID, LAST_PACKET_ID = 1000, 65534  # as the vendor's SDK counts (third party)
 ANSWER_S = 10.0  # our choice: well under the SDK's 30 s, well over any connection interval
-INFO_S = 3.0  # our choice: many devices will not know 0x7040 and stay silent
 TRANSFER = range(0x7020, 0x7027)  # what `Options.encrypt_transfer` is about
 IGNORED_MAX = 10_000  # frames nobody asked for, per wait; more is a flood
 VERSION_MAX = 64  # characters
@@ -84,6 +83,10 @@ class Session:
     iv: bytes = field(default=b"", repr=False)
     clock_s: float = 0.0
     """Seconds this session has spent waiting: a script's only clock."""
+    key_shown: bool = False
+    """Whether a payload of the peer was decrypted and read on this link."""
+    asked_info: bool = False
+    """Whether 0x7040 was sent on this link."""
     owed: Frame | None = None
     """The device's "received, success" that has not been answered yet: the answer may let it reboot."""
     _decoder: frame.Decoder = field(default_factory=frame.Decoder)
@@ -95,6 +98,11 @@ class Session:
         taken = self._next_id
         self._next_id = taken + 1 if taken < LAST_PACKET_ID else FIRST_PACKET_ID
         return taken
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the peer's word counts: it has shown the key, or this link has none."""
+        return self.key_shown or not self.key
 
     def sealed(self, cmd: int) -> bool:
         """Whether payloads of `cmd` are encrypted now."""
@@ -110,12 +118,25 @@ class Session:
         return encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
 
     def unseal(self, got: Frame) -> Mapping[int, Value]:
-        """The fields of a frame's payload by id; of two with one id the first.
+        """Return the fields of a frame that the device sent, and note whether it has shown the key.
+
+        Raises:
+            MalformedError: It cannot be decrypted or read, or it is empty where an encrypted payload is due.
+        """
+        if not got.data and self.sealed(got.cmd):
+            msg = "the device sent an empty payload where an encrypted one is due"
+            raise MalformedError(msg)
+        fields = self.fields(got)
+        self.key_shown = self.key_shown or self.sealed(got.cmd)
+        return fields
+
+    def fields(self, either: Frame) -> Mapping[int, Value]:
+        """Return the fields of a frame of either side by id; of two with one id the first.
 
         Raises:
             MalformedError: It cannot be decrypted or read.
         """
-        plain = self._decrypt(got.data) if got.data and self.sealed(got.cmd) else got.data
+        plain = self._decrypt(either.data) if either.data and self.sealed(either.cmd) else either.data
         return {f.id: f.value for f in reversed(ttlv.decode(plain))}
 
     def _decrypt(self, data: bytes) -> bytes:
@@ -156,14 +177,20 @@ class Session:
         raise MalformedError(msg)
 
     def ask(self, cmd: int, *fields: Field, answer: int, within_s: float) -> Script[Mapping[int, Value] | None]:
-        """Send a request and wait for its answer; None if it does not come. Other frames are passed over."""
+        """Send a request and wait for its answer; None if it does not come.
+
+        Other frames are passed over, and so is an empty answer where an encrypted one is due.
+
+        Raises:
+            MalformedError: The answer cannot be decrypted or read, or a flood of other frames came.
+        """
         number = yield from self.send(cmd, *fields)
         until_s = self.clock_s + within_s
         for _ in range(IGNORED_MAX):
             got = yield from self.receive(until_s=until_s)
             if got is None:
                 return None
-            if (got.cmd, got.packet_id) == (answer, number):
+            if (got.cmd, got.packet_id) == (answer, number) and (got.data or not self.sealed(answer)):
                 return self.unseal(got)
         msg = f"the device sent {IGNORED_MAX} frames nobody asked for"
         raise MalformedError(msg)
@@ -224,23 +251,3 @@ def _key(secret: Secret | None) -> bytes:
         msg = f"the device's secret is not base64 of {KEY_BYTES} bytes"
         raise SettingsError(msg, hint="It is the `bindingCode` (or `authKey`) of the device in the account")
     return key
-
-
-def identify(session: Session) -> Script[Versions]:
-    """Ask what runs: by 0x7040, else by the firmware revision of Device Information, else nothing is known."""
-    answer = yield from session.ask(INFO, answer=INFO_ANSWER, within_s=INFO_S)
-    told = {no: _version(answer[at]) for no, at in session.options.version_ids.items() if answer and at in answer}
-    if told:
-        return Versions(told, "device")
-    if session.revision is not None:
-        value = yield from read(session.revision.handle)
-        return Versions({"": _version(value.rstrip(b"\0"))}, "device-information")
-    return Versions()
-
-
-def _version(value: Value) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    if isinstance(value, bool | tuple) or not text or len(text) > VERSION_MAX or clean(text) != text:
-        msg = f"the device tells a version that is none: {clean(text, most=VERSION_MAX)!r}"
-        raise MalformedError(msg)
-    return text

@@ -32,6 +32,7 @@ from ble_ota.protocols.driver import Hint
 from ble_ota.protocols.quecthing import learned
 from ble_ota.protocols.quecthing.conversation import Conversation
 from ble_ota.protocols.quecthing.frame import Frame
+from ble_ota.protocols.quecthing.key_check import ask_for_key
 from ble_ota.protocols.quecthing.packets import Packets, UnearnedError
 from ble_ota.protocols.quecthing.resume import carry_on
 from ble_ota.protocols.quecthing.session import Session
@@ -61,11 +62,13 @@ def upload(session: Session, component: Component, image: VerifiedImage, hint: H
 
     Raises:
         DeclinedByDeviceError, CancelledByDeviceError, FailedByDeviceError: The device's word.
+        KeyNotShownError: The same word of a peer that has not shown the key.
         DeviceSilentError, PauseNeverEndedError: It stopped talking.
         MalformedError: It said what its protocol does not allow.
         StopAsked: Thrown in; the device was told to forget the file.
     """
     yield from settle(session)
+    yield from ask_for_key(session)
     talk = Conversation(session, offer(session.options, component, image), len(image.content))
     try:
         end = yield from _transfer(talk, image.content, hint)
@@ -77,6 +80,7 @@ def upload(session: Session, component: Component, image: VerifiedImage, hint: H
 
 def _transfer(talk: Conversation, content: bytes, hint: Hint | None) -> Script[Control]:
     """Carry on, else send the whole; a success that was not earned is sent over once, with what we vouch for."""
+    talk.product = hint.product if hint is not None else ""
     start = learned.start(hint, len(content))
     if start is not None:
         end = yield from carry_on(talk, content, start)
@@ -94,6 +98,8 @@ def _whole(talk: Conversation, content: bytes) -> Script[Control]:
     talk.start_over()
     yield talk.progress(wait_s=OFFER_S)  # before the device is told, so that no mark outlives what it marks
     chunk = yield from _ask_leave(talk)
+    if talk.question_lost:  # the link stands, so the device heard the question and did not answer it
+        talk.product = learned.NO_QUESTION
     yield talk.progress()
     return (yield from Packets(talk, content, chunk).rest(0))
 
@@ -114,7 +120,7 @@ def _ask_leave(talk: Conversation) -> Script[int]:
         raise DeviceSilentError(msg)
     if got.action is not Action.RECEIVE:
         msg = f"the device said {got.action.name.lower()} before the first packet"
-        raise MalformedError(msg)
+        raise UnearnedError(msg) if got.action is Action.SUCCESS else MalformedError(msg)
     return chunk_of(got.fields, session.options, sealed=session.sealed(PACKET))
 
 

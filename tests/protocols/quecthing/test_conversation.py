@@ -196,9 +196,9 @@ def test_what_is_sent_below_the_farthest_is_sent_again() -> None:
 
 
 def test_starting_over_keeps_what_was_spent() -> None:
-    talk = Conversation(session(), (), 9, 5, ECHO, 4, 5, pauses=1, paused_s=20.0, paused_until_s=1.0)
+    talk = Conversation(session(), (), 9, 5, ECHO, resent=4, sent=5, pauses=1, paused_s=20.0, paused_until_s=1.0)
     talk.start_over()
-    assert talk == Conversation(talk.session, (), 9, 0, "", 4, 5, pauses=1, paused_s=20.0)
+    assert talk == Conversation(talk.session, (), 9, 0, "", resent=4, sent=5, pauses=1, paused_s=20.0)
 
 
 def test_the_watcher_is_told_the_patience_of_each_phase() -> None:

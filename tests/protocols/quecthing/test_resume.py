@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -19,9 +20,11 @@ from ble_ota.errors import (
     StopAsked,
 )
 from ble_ota.protocols.driver import Hint
+from ble_ota.protocols.quecthing.learned import NO_QUESTION
 from ble_ota.protocols.quecthing.packets import COMPLETE_S, PACKET_S
 from ble_ota.protocols.quecthing.transfer import OFFER_S, upload
 from ble_ota.protocols.quecthing.ttlv import Value
+from ble_ota.script import Progress, Reply
 from tests.protocols.conversation import Row
 from tests.protocols.quecthing.ladder import (
     ACCEPTED,
@@ -55,9 +58,17 @@ KNOWN_WHOLE = (*ANSWERED, progress(9, 9, 4, learned=ECHO))
 CHECKING_AGAIN = progress(9, 9, 4, learned=ECHO, wait_s=COMPLETE_S)
 
 
-def from_the_start(by: int, *, again: int = 0) -> list[Row]:
-    """The whole transfer, behind a first attempt that used `by` packet ids and sent `again` bytes twice."""
-    return renumbered((*WHOLE, SUCCESS), by=by, again=again)
+def from_the_start(by: int, *, again: int = 0, fact: str = "") -> list[Row]:
+    """The whole transfer, behind a first attempt that used `by` packet ids and sent `again` bytes twice.
+
+    Once the announcement is answered, `fact` is told of the product.
+    """
+    rows = renumbered((*WHOLE, SUCCESS), by=by, again=again)
+    answered = next(n for n, (_, reply) in enumerate(rows) if isinstance(reply, Reply) and reply.value is not None)
+    return [
+        (replace(step, product=fact), reply) if isinstance(step, Progress) and n > answered else (step, reply)
+        for n, (step, reply) in enumerate(rows)
+    ]
 
 
 # ------------------------------------------------------------------ the device still knows
@@ -154,7 +165,8 @@ def test_a_device_that_ends_the_file_is_sent_it_whole_at_once(what: str) -> None
 
 @pytest.mark.parametrize("what", OUT_OF_PLACE)
 def test_a_device_that_does_otherwise_is_cancelled_and_sent_the_file_whole(what: str) -> None:
-    send(ASKS, *OUT_OF_PLACE[what], cancels(1001), *from_the_start(2), hint=LEFT_AT_5)
+    fact = NO_QUESTION if "silence" in what else ""
+    send(ASKS, *OUT_OF_PLACE[what], cancels(1001), *from_the_start(2, fact=fact), hint=LEFT_AT_5)
 
 
 @pytest.mark.parametrize("said", [9, 0, 4, 6, -5, True, Decimal("5.5"), b"\5", 2**64 - 1])
@@ -190,7 +202,7 @@ def test_success_before_the_last_packet_of_what_was_carried_on_is_cancelled_and_
 
 def test_a_late_answer_to_the_packet_that_asked_is_passed_over() -> None:
     late = hears(reached(1000, 5), within_s=OFFER_S, after_s=1.0)
-    rows = from_the_start(2)
+    rows = from_the_start(2, fact=NO_QUESTION)
     accepted = hears(control(2, chunk=5), within_s=OFFER_S - 1.0)
     send(ASKS, silence(PACKET_S), cancels(1001), *rows[:2], late, accepted, *rows[3:], hint=LEFT_AT_5)
 
@@ -205,6 +217,14 @@ def test_a_pause_that_was_never_ended_does_not_outlive_the_cancel() -> None:
 def test_a_stop_while_the_device_is_made_to_forget_leads_to_a_cancel() -> None:
     stopped = (ASKS, silence(PACKET_S), (cancels(1001)[0], StopAsked("stop")), cancels(1002))
     fails(StopAsked, "stop", *stopped, hint=LEFT_AT_5)
+
+
+def test_a_product_that_did_not_answer_the_question_is_not_asked_again() -> None:
+    rows = [
+        (replace(step, product=NO_QUESTION) if isinstance(step, Progress) else step, reply)
+        for step, reply in (*WHOLE, SUCCESS)
+    ]
+    send(*rows, hint=replace(LEFT_AT_5, product=NO_QUESTION))
 
 
 @pytest.mark.parametrize(

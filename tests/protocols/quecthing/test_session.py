@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import replace
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -12,13 +10,12 @@ from hypothesis import strategies as st
 from ble_ota.errors import DeviceSilentError, LoginFailedError, MalformedError, SettingsError
 from ble_ota.link import Characteristic, LinkFacts, uuid16
 from ble_ota.model import Secret
-from ble_ota.protocols.driver import Versions
 from ble_ota.protocols.quecthing import frame
 from ble_ota.protocols.quecthing import session as sessions
 from ble_ota.protocols.quecthing.frame import Frame
-from ble_ota.protocols.quecthing.session import ANSWER_S, INFO_S, Options, Session, identify, open_session
-from ble_ota.protocols.quecthing.ttlv import Field, Value
-from ble_ota.script import Await, Read, Reply, Subscribe, Write
+from ble_ota.protocols.quecthing.session import ANSWER_S, Options, Session, open_session
+from ble_ota.protocols.quecthing.ttlv import Field
+from ble_ota.script import Await, Reply, Subscribe, Write
 from tests.protocols.conversation import DONE, Row, play
 from tests.protocols.quecthing.words import CHANNEL, HANDLE, hears, session, silence, told, writes
 
@@ -38,20 +35,10 @@ LOGGED_IN = (
     writes(told(0x7034, 1001, {2: PROOF})),
 )
 INFO_ASKED = writes(told(0x7040, 1000))
-REVISION_READ = Read(REVISION.handle)
 
 
 def log_in(*rows: Row, secret: Secret | None = SECRET, options: Options | None = None) -> Session:
     return play(open_session(FACTS, secret, options or Options()), *rows)
-
-
-def identified(*rows: Row, revision: bool = False, options: Options | None = None) -> Versions:
-    talk = replace(session(options=options), revision=REVISION if revision else None)
-    return play(identify(talk), INFO_ASKED, *rows)
-
-
-def answered(values: dict[int, bytes | int | Decimal | bool]) -> Row:
-    return hears(told(0x7041, 1000, values), within_s=INFO_S)
 
 
 @pytest.mark.parametrize("result", [0, 2])
@@ -135,7 +122,30 @@ def test_what_is_sealed_is_unsealed(data: bytes) -> None:
 
 def test_an_empty_payload_stays_empty() -> None:
     talk = session(key=KEY, iv=RANDOM)
-    assert (talk.seal(0x7024, ()), talk.unseal(Frame(1, 0x7024))) == (b"", {})
+    assert (talk.seal(0x7024, ()), talk.fields(Frame(1, 0x7024))) == (b"", {})
+
+
+def test_an_empty_payload_is_not_believed_where_an_encrypted_one_is_due() -> None:
+    talk = session(key=KEY, iv=RANDOM)
+    with pytest.raises(MalformedError, match="empty payload"):
+        talk.unseal(Frame(1, 0x7026))
+    assert session().unseal(Frame(1, 0x7026)) == {}
+
+
+def test_a_peer_shows_the_key_by_a_payload_that_decrypts_and_by_nothing_else() -> None:
+    talk = session(key=KEY, iv=RANDOM, options=Options(encrypt_transfer=False))
+    talk.unseal(told(0x7026, 1, {9: 0}))
+    own = Frame(1, 0x7040, talk.seal(0x7040, (Field(1, True),)))
+    talk.fields(own)
+    with pytest.raises(MalformedError):
+        talk.unseal(told(0x7041, 1, {12: b"1.1.0"}))
+    assert not talk.trusted
+    talk.unseal(Frame(1, 0x7041, talk.seal(0x7041, (Field(12, b"1.0.0"),))))
+    assert talk.trusted
+
+
+def test_a_link_without_a_key_has_none_to_show() -> None:
+    assert session().trusted
 
 
 @pytest.mark.parametrize(("cmd", "sealed"), [(0x701F, True), (0x7020, False), (0x7026, False), (0x7027, True)])
@@ -213,48 +223,6 @@ def test_frames_nobody_asked_for_end(monkeypatch: pytest.MonkeyPatch) -> None:
         play(
             session().ask(0x7040, answer=0x7041, within_s=3.0), INFO_ASKED, *[hears(told(0x7065, 1), within_s=3.0)] * 3
         )
-
-
-@pytest.mark.parametrize("other", [told(0x7041, 999, {12: b"9"}), told(0x7035, 1000, {12: b"9"})])
-def test_an_answer_to_something_else_is_passed_over(other: Frame) -> None:
-    assert identified(hears(other, within_s=INFO_S), answered({12: b"1.0.0"})) == Versions({"": "1.0.0"}, "device")
-
-
-def test_components_are_told_by_the_ids_of_the_setting() -> None:
-    options = Options(version_ids={"fw": 1, "mcu": 2, "gone": 3})
-    found = identified(answered({1: b"1.0.0", 2: Decimal("2.5"), 12: b"x"}), options=options)
-    assert found == Versions({"fw": "1.0.0", "mcu": "2.5"}, "device")
-
-
-@pytest.mark.parametrize("row", [silence(INFO_S), answered({}), answered({5: b"x"})])
-def test_a_device_without_the_answer_is_asked_for_its_revision(row: Row) -> None:
-    found = identified(row, (REVISION_READ, Reply(b"1.0.0\0\0", 0.0)), revision=True)
-    assert found == Versions({"": "1.0.0"}, "device-information")
-
-
-def test_an_answer_spares_the_revision() -> None:
-    assert identified(answered({12: b"1.0.0"}), revision=True).proof == "device"
-
-
-def test_a_device_that_tells_nothing_runs_nothing_known() -> None:
-    assert identified(silence(INFO_S)) == Versions()
-
-
-@pytest.mark.parametrize("version", [b"", b"1.0\n", b"1.0\x1b[31m", "1.0\u202e".encode(), b"x" * 65, True])
-def test_a_version_that_is_none_is_refused(version: bytes | bool) -> None:
-    with pytest.raises(MalformedError, match="tells a version that is none") as refused:
-        identified(answered({12: version}))
-    assert str(refused.value).isprintable()
-
-
-def test_a_struct_is_no_version() -> None:
-    empty: Value = ()
-    with pytest.raises(MalformedError, match="tells a version that is none"):
-        identified(hears(Frame(1000, 0x7041, session().seal(0x7041, (Field(12, empty),))), within_s=INFO_S))
-
-
-def test_the_longest_version_is_read() -> None:
-    assert identified(answered({12: b"x" * 64})).by_component == {"": "x" * 64}
 
 
 def test_the_proof_is_of_key_and_random() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -144,7 +145,7 @@ def test_a_chunk_by_frame_counts_the_padding_only_where_file_frames_are_sealed()
         hears(control(2, chunk=20 + HALF), within_s=OFFER_S),
         *WHOLE[3:],
         SUCCESS,
-        talk=session(key=bytes(16), iv=bytes(16), options=options),
+        talk=replace(session(key=bytes(16), iv=bytes(16), options=options), key_shown=True),
     )
 
 
@@ -156,8 +157,12 @@ def test_a_device_that_does_not_answer_the_offer_is_silent() -> None:
     fails(DeviceSilentError, "did not answer the announcement", *ANNOUNCING, silence(OFFER_S))
 
 
-def test_success_before_the_first_packet_is_a_lie() -> None:
-    fails(MalformedError, "success before the first", *ANNOUNCING, hears(control(6), within_s=OFFER_S), cancels(1001))
+def test_success_in_place_of_the_leave_is_sent_over_once() -> None:
+    """The device kept a file of an earlier link: it is told to forget it, and gets the whole."""
+    kept = (*ANNOUNCING, hears(control(6), within_s=OFFER_S), cancels(1001))
+    send(*kept, *renumbered((*WHOLE, SUCCESS), by=2))
+    twice = (*kept, *renumbered((*ANNOUNCING, hears(control(6), within_s=OFFER_S), cancels(1001)), by=2))
+    fails(MalformedError, "success before the first", *twice)
 
 
 def test_a_chunk_size_that_is_none_is_a_lie() -> None:

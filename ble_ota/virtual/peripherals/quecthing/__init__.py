@@ -5,6 +5,7 @@ from ble_ota.virtual.peripherals.quecthing.boot import Boot, Staged
 from ble_ota.virtual.peripherals.quecthing.device import QuecThing
 from ble_ota.virtual.peripherals.quecthing.flash import Flash, PowerCutError
 from ble_ota.virtual.peripherals.quecthing.habits import Habits, Pause
+from ble_ota.virtual.peripherals.quecthing.impostor import Impostor
 from ble_ota.virtual.peripherals.quecthing.liar import Liar
 from ble_ota.virtual.peripherals.quecthing.lies import Lie, Lies
 from ble_ota.virtual.peripherals.quecthing.session import Phase
@@ -13,6 +14,7 @@ __all__ = [
     "Boot",
     "Flash",
     "Habits",
+    "Impostor",
     "Liar",
     "Lie",
     "Lies",

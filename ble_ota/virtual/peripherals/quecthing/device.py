@@ -217,7 +217,8 @@ class QuecThing:
             self._admit(frame, fields)
         elif self._login.done or not self.habits.login_required:
             if frame.command == words.ASK_VERSION and self.habits.answers_version:
-                told = {c.version_id: self._told(c.no) for c in self.world.components}
+                moved = self.habits.moves_version_id if self.stats.successes else 0
+                told = {c.version_id + moved: self._told(c.no) for c in self.world.components}
                 self.say(words.TELL_VERSION, told, reply_to=frame.packet_id)
             self._receiver.take(frame, fields)
 

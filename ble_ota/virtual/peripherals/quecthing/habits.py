@@ -75,6 +75,8 @@ class Habits:
     """Whether 0x2A26 is there to read."""
     answers_version: bool = True
     """Whether 0x7040 is answered."""
+    moves_version_id: int = 0
+    """By so much the id of its version in 0x7041 is higher once it has said "success": newer firmware may differ."""
 
     # Flash and boot
 
