@@ -115,9 +115,26 @@ def _answer(question: str) -> str:
     """One line from the terminal. typer's own prompt would write a space of it to stdout, among the JSON lines."""
     sys.stderr.write(question)
     sys.stderr.flush()
+    drop_typed_ahead()
     if not (line := sys.stdin.readline()):
         raise EOFError
     return line.strip()
+
+
+def drop_typed_ahead() -> None:
+    """Drop keys that were typed before a question was shown: they cannot be its answer."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            while msvcrt.kbhit():
+                msvcrt.getwch()
+        else:
+            import termios
+
+            termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+    except (OSError, ValueError, ImportError, *_NO_TERMINAL):  # stdin is no terminal: what is in a pipe is the answer
+        return
 
 
 @contextmanager
