@@ -113,18 +113,18 @@ class Common:
 
 def _answer(question: str) -> str:
     """One line from the terminal. typer's own prompt would write a space of it to stdout, among the JSON lines."""
+    _drop_typed_ahead()
     sys.stderr.write(question)
     sys.stderr.flush()
-    drop_typed_ahead()
     if not (line := sys.stdin.readline()):
         raise EOFError
     return line.strip()
 
 
-def drop_typed_ahead() -> None:
-    """Drop keys that were typed before a question was shown: they cannot be its answer."""
-    try:
-        if os.name == "nt":
+def _drop_typed_ahead() -> None:
+    """Drop keys that were typed before the question is shown: they cannot be its answer. A pipe keeps its content."""
+    with suppress(OSError, ValueError):  # stdin has no file descriptor, or is closed
+        if sys.platform == "win32":
             import msvcrt
 
             while msvcrt.kbhit():
@@ -132,9 +132,8 @@ def drop_typed_ahead() -> None:
         else:
             import termios
 
-            termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-    except (OSError, ValueError, ImportError, *_NO_TERMINAL):  # stdin is no terminal: what is in a pipe is the answer
-        return
+            with suppress(termios.error):
+                termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 @contextmanager

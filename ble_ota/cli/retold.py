@@ -113,7 +113,11 @@ def full(told: Retold, *, events: bool) -> dict[str, Any]:
 
 
 def _component(told: Retold, kept: Mapping[str, Any]) -> dict[str, Any]:
-    """A component of the plan, and what came of it; `sent` are the digests of the bytes that were found to be its."""
+    """A component of the plan, and what came of it.
+
+    `sent` are the digests of the bytes that were found to be its, `proof` is how the device told what it runs.
+    """
+    words = (e.body for e in told.events if e.name == "device.verified" and e.body.get("component") == kept["no"])
     bodies = [e.body for e in told.events if e.name == "image.verified" and e.body.get("component") == kept["no"]]
     return {
         "component": kept["no"],
@@ -124,6 +128,7 @@ def _component(told: Retold, kept: Mapping[str, Any]) -> dict[str, Any]:
         "files": kept["files"],
         "sent": [f"sha256:{body.get('sha256')}" for body in bodies],
         "runs": told.row.versions_after.get(kept["no"]),
+        "proof": next((body.get("proof") for body in words), None),
     }
 
 
@@ -178,7 +183,8 @@ def _verdict(row: RunRow) -> str:
 
 def _component_lines(component: Mapping[str, Any]) -> list[str]:
     kind = f"{'delta' if component['delta'] else 'full'}, {component['kind']}"
-    runs = f"; proven: it runs {component['runs']}" if component["runs"] else ""
+    by = f", told by: {component['proof']}" if component["proof"] else ""
+    runs = f"; proven: it runs {component['runs']}{by}" if component["runs"] else ""
     lines = [f"  component   {_arrow(component)} ({kind}){runs}"]
     for file in component["files"]:
         digests = ", ".join(file["digests"]) or "no digest"

@@ -9,7 +9,7 @@ from ble_ota.cli.common import Common
 from ble_ota.errors import UsageError
 from ble_ota.model import Approved, DeviceInfo, FetchPlan, Plan
 from tests.cli.desk import Desk
-from tests.cli.terminal import at_terminal
+from tests.cli.terminal import Terminal, at_terminal
 
 PLAN = Plan(DeviceInfo("", "A device", "p", "d", {}), FetchPlan("7", "p", "d", ()), ())
 QUESTION = "Install this? [y/N]: "
@@ -55,6 +55,19 @@ async def test_a_signal_ends_the_question_and_the_run(desk: Desk, number: signal
 
     got, said = await at_terminal("update", desk.name, "--json", at=QUESTION, act=act)
     assert (got, said.last["verdict"], said.last["exit_code"]) == (code, "ABORTED", code)
+
+
+@pytest.mark.parametrize("ahead", ["y\n", "y\ny\ny\n", "y"])
+async def test_what_is_typed_before_the_question_does_not_answer_it(desk: Desk, ahead: str) -> None:
+    """A user who is ahead of the program has not seen the plan."""
+    terminal = await Terminal.of("update", desk.name, "--json")
+    await terminal.until("connected")
+    terminal.type(ahead)
+    await terminal.until(QUESTION)
+    terminal.type("n\n")
+    code, said = await terminal.end()
+    assert (code, said.last["verdict"]) == (11, "DECLINED")
+    assert desk.records("status.reported") == []
 
 
 async def test_the_end_of_the_input_is_no_consent(desk: Desk) -> None:

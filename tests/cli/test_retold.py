@@ -162,6 +162,16 @@ def test_a_run_in_full_for_people() -> None:
     ]
 
 
+def test_a_proven_component_is_told_with_its_kind_of_proof() -> None:
+    words = [
+        Entry(1, AT_S, "device.verified", {"component": "B", "version": "3", "proof": "device"}),
+        Entry(2, AT_S, "device.verified", {"component": "A", "version": "2", "proof": "device-information"}),
+    ]
+    told = replace(retold(row(versions_after={"A": "2"})), events=words)
+    assert full(told, events=False)["components"][0]["proof"] == "device-information"
+    assert "proven: it runs 2, told by: device-information\n" in text(told, events=False)
+
+
 def test_a_component_is_told_as_proven_once_the_device_has_said_so() -> None:
     assert "A 1 -> 2 (full, module); proven: it runs 2\n" in text(retold(row(versions_after={"A": "2"})), events=False)
 
