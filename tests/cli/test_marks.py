@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from ble_ota.cli.marks import MARK_BYTES, MARK_S, LedgerMarks
+from ble_ota.cli.marks import MARK_BYTES, MARK_S, PRODUCT_S, LedgerMarks
 from ble_ota.errors import StorageError
 from ble_ota.events import Event, Warned
-from ble_ota.ledger import Ledger
+from ble_ota.ledger import Ledger, Started
 from ble_ota.model import Mark
 
 SHA = "5a" * 32
@@ -141,3 +142,34 @@ async def test_marks_are_of_the_device() -> None:
     await made.flush()
     assert kept.devices == [("p", "d")]
     assert await made.last("A", 0, SHA) == Mark("A", 0, SHA, 7, "p/d")
+
+
+# ------------------------------------------------------------------ what holds for all devices of a product
+
+
+async def ledger_marks(ledger: Ledger, run: str, device: tuple[str, str], told: list[Event]) -> LedgerMarks:
+    await ledger.begin(Started(run, "update", "", {}, {}, "bleak", "eu", "ada@here", 1, "1"))
+    return LedgerMarks(ledger, run, told.append, device)
+
+
+async def test_a_fact_about_a_product_is_kept_for_its_other_devices_and_for_no_other_product(tmp_path: Path) -> None:
+    now, told = [1_000_000.0], list[Event]()
+    async with await Ledger.open(tmp_path / "ledger.db", now=lambda: now[0]) as ledger:
+        first = await ledger_marks(ledger, "run-1", ("p", "d1"), told)
+        first.keep_product("no question")
+        await first.flush()
+        second = await ledger_marks(ledger, "run-2", ("p", "d2"), told)
+        other = await ledger_marks(ledger, "run-3", ("q", "d1"), told)
+        assert (await second.product(), await other.product()) == ("no question", "")
+        now[0] += PRODUCT_S
+        assert await second.product() == ""  # another firmware may answer
+    assert told == []
+
+
+async def test_a_device_without_a_product_key_has_no_facts(tmp_path: Path) -> None:
+    told: list[Event] = []
+    async with await Ledger.open(tmp_path / "ledger.db") as ledger:
+        made = await ledger_marks(ledger, "run-1", ("", "C0:DE"), told)
+        made.keep_product("no question")
+        await made.flush()
+        assert await made.product() == ""
