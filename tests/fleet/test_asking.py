@@ -21,7 +21,7 @@ async def test_plans_come_in_the_order_they_are_asked_for(assemble: Assemble) ->
 
 
 async def test_a_device_the_account_has_not_stands_among_the_others_with_its_error(assemble: Assemble) -> None:
-    it = await assemble(2)
+    it = await assemble(2, calls_at_once=1)  # so that each is asked for after the one before it has come
     stranger = Keys(it.keys[0].product_key, "NOBODY")
     first, wrong, last = await fleet.plans(it.client, [it.keys[0], stranger, it.keys[1]])
     assert first.plan is not None
