@@ -25,7 +25,7 @@ class LedgerMarks:
     _newest: tuple[Mark, float] | None = None  # and when it was made, by the loop's clock
     _written: tuple[Mark, float] | None = None  # the last one given to the ledger, and when
     _writing: asyncio.Task[None] | None = None
-    _deaf: bool = False  # marks cannot be written; said once
+    _failing: bool = False  # the last mark could not be written; said once until one can be again
 
     async def last(self, component: str, file: int, sha256: str) -> Mark | None:
         """The last mark of this very file, or None. Raises `StorageError`."""
@@ -41,7 +41,7 @@ class LedgerMarks:
         """Write the newest one, if it is not written."""
         if self._writing is not None:
             await self._writing
-        if self._newest is not None and self._newest != self._written:
+        if self._newest is not None and (self._failing or self._newest != self._written):
             await self._write()
 
     def _due(self) -> bool:
@@ -53,12 +53,15 @@ class LedgerMarks:
 
     async def _write(self) -> None:
         """Write the newest mark; that it cannot be written is no reason to end a transfer."""
-        if self._newest is None or self._deaf:
+        if self._newest is None:
             return
         self._written = mark, made_s = self._newest
         aged = replace(mark, age_s=asyncio.get_running_loop().time() - made_s)
         try:
             await self.ledger.mark(self.run, self.device, aged)
         except StorageError as error:
-            self._deaf = True
-            self.emit(Warned(f"how far the transfer has come cannot be written down: {error}"))
+            if not self._failing:
+                self.emit(Warned(f"how far the transfer has come cannot be written down: {error}"))
+            self._failing = True
+        else:
+            self._failing = False
