@@ -87,16 +87,8 @@ class Download:
                 parts.give_back(one) if self.keep else parts.discard(one)
 
     async def _attempts(self, getting: Getting, part: Part) -> None:
-        limits = self.limits
-        patience = Patience(limits, lambda: part.size_bytes if part.etag else 0)
-        async for attempt in stamina.retry_context(
-            patience,
-            attempts=None,
-            timeout=None,
-            wait_initial=limits.pause_s,
-            wait_jitter=limits.pause_s,
-            wait_max=limits.pause_max_s,
-        ):
+        patience = Patience(self.limits, lambda: part.size_bytes if part.etag else 0)
+        async for attempt in stamina.retry_context(patience, attempts=None, timeout=None):
             with attempt:
                 await _once(getting, part)
 
