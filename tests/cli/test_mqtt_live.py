@@ -70,10 +70,8 @@ def test_a_line_has_the_number_as_it_came() -> None:
     )
 
 
-@pytest.fixture
-def draws(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[int]:
-    """How many devices each drawing of the table has had."""
-    _ = capsys  # it comes first: the terminal is what it has put in the place of stderr
+def drawn_on(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Put a terminal in the place of stderr; give how many devices each drawing of the table has had."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     made: list[int] = []
@@ -93,7 +91,8 @@ async def drawing() -> None:
     await done
 
 
-async def test_many_changes_are_drawn_once(draws: list[int]) -> None:
+async def test_many_changes_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = drawn_on(monkeypatch)
     plans = [plan(n) for n in range(500)]
     with screen(Common("mqtt watch"), [p.ref for p in plans], lambda: NOW) as shown:
         for one in plans:
@@ -103,8 +102,9 @@ async def test_many_changes_are_drawn_once(draws: list[int]) -> None:
 
 
 async def test_each_round_of_changes_is_drawn_and_the_hint_is_given_once(
-    draws: list[int], capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    draws = drawn_on(monkeypatch)
     plans = [plan(n) for n in range(3)]
     with screen(Common("mqtt watch"), [p.ref for p in plans], lambda: NOW) as shown:
         for one in plans:
