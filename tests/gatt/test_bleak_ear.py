@@ -58,6 +58,24 @@ async def test_who_comes_after_all_have_left_starts_anew() -> None:
     assert stage.calls == ["start", "stop", "start", "stop"]
 
 
+@pytest.mark.parametrize("error", [DENIED, OSError(5, "odd")])
+async def test_a_scan_that_cannot_begin_holds_up_nobody_after_it(error: Exception) -> None:
+    stage = Stage().will("start", error)
+    ear = ear_on(stage)
+    with pytest.raises(AdapterError):
+        await heard(ear, 1)
+    async with asyncio.timeout(5):
+        async with ear.silence():
+            pass
+        assert await heard(ear, 1)
+
+
+async def test_the_last_cause_is_told_of_a_scan_that_failed_in_several_ways() -> None:
+    with pytest.raises(AdapterError) as last:
+        await heard(ear_on(Stage().will("start", BUSY, BUSY, DENIED)), 20)
+    assert last.value.__cause__ is DENIED
+
+
 async def test_while_somebody_connects_the_scan_is_silent_and_goes_on_afterwards() -> None:
     stage = Stage()
     ear = ear_on(stage)
