@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -138,12 +139,12 @@ MAIN = Component("MAIN", ComponentKind.MODULE, "2", "1", (FIRST, SECOND), notes=
 AGREED = FetchPlan("7", "pk", "dk", (MAIN, replace(MAIN, no="MCU", kind=ComponentKind.MCU)))
 
 
-def changed_file(**changes: object) -> FetchPlan:
+def changed_file(**changes: Any) -> FetchPlan:
     """The plan with another first file in its first component."""
     return changed_component(files=(replace(FIRST, **changes), SECOND))
 
 
-def changed_component(**changes: object) -> FetchPlan:
+def changed_component(**changes: Any) -> FetchPlan:
     """The plan with another first component."""
     return replace(AGREED, components=(replace(MAIN, **changes), *AGREED.components[1:]))
 

@@ -170,7 +170,7 @@ async def test_a_change_makes_it_ask_as_often_as_at_first(assemble: Assemble) ->
     await watched.watch(await ordered(it, Action.APPOINT, Period(NOW_S + 1800, NOW_S + 5400)), poll_s=3)
     begun, second, third, *_ = [at for at, _, stage in watched.changes if stage == "upgrading"]
     assert begun > 1800
-    assert (second - begun, third - second) == (pytest.approx(3), pytest.approx(3))
+    assert [second - begun, third - second] == pytest.approx([3, 3])
 
 
 async def test_an_appointment_that_is_moved_meanwhile_is_told(assemble: Assemble) -> None:
