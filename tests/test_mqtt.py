@@ -46,6 +46,8 @@ def plan(status: int | None = 0, word: int | None = 0, **more: Any) -> MqttPlan:
         (1, 0, Stage.UPGRADING),
         (2, 1, Stage.SUCCEEDED),
         (2, 4, Stage.SUCCEEDED),
+        (1, 3, Stage.UPGRADING),  # the word came too late
+        (2, 3, Stage.SUCCEEDED),
         (-1, 1, Stage.SUCCEEDED),
         (3, 1, Stage.FAILED),
         (3, 3, Stage.CANCELLED),
