@@ -79,6 +79,24 @@ async def test_leaving_twice_is_leaving_once(host: Device) -> None:
     assert host.is_scanning
 
 
+async def test_a_start_that_is_cancelled_leaves_no_scan_behind(host: Device) -> None:
+    """At whichever step: the controller has been told by then, and would go on for nobody."""
+    scanning, listener, steps = Scanning(host), Listener(), 0
+    while True:
+        joining = asyncio.ensure_future(scanning.join(Listener()))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if joining.done():
+            break
+        joining.cancel()
+        await asyncio.wait([joining])
+        assert (joining.cancelled(), controller_of(host).le_scan_enable, host.is_scanning) == (True, False, False)
+        steps += 1
+    assert steps > 3
+    await scanning.join(listener)
+    await listener.hears()
+
+
 async def test_after_the_last_left_scanning_can_begin_again(host: Device) -> None:
     scanning, listener = Scanning(host), Listener()
     await scanning.join(listener)
