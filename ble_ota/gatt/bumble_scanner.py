@@ -47,11 +47,18 @@ class Scanning:
                 await self._answered(self._device.stop_scanning())
 
     async def _start(self) -> None:
-        """Start scanning; a start that is cancelled leaves no scan behind, which would disturb connects."""
+        """Start scanning; a start that is cancelled leaves no scan behind, which would disturb connects.
+
+        The start itself runs on: Bumble takes the late answer to a cancelled command for that of the next one (0.0.236).
+        """
+        starting = asyncio.ensure_future(
+            self._answered(self._device.start_scanning(active=True, filter_duplicates=False))
+        )
         try:
-            await self._answered(self._device.start_scanning(active=True, filter_duplicates=False))
+            await asyncio.shield(starting)
         except asyncio.CancelledError:
             with suppress(BleakError):
+                await starting
                 await self._answered(self._device.stop_scanning())
             raise
 

@@ -7,6 +7,7 @@ import pytest
 from bleak.exc import BleakError, BleakGATTProtocolError
 from bumble import att, core
 from bumble.device import Advertisement, Device
+from bumble.host import Host
 
 from ble_ota.gatt import bumble_backend
 from ble_ota.gatt.bumble_scanner import Scanning, as_bleak, uuid_text
@@ -79,20 +80,40 @@ async def test_leaving_twice_is_leaving_once(host: Device) -> None:
     assert host.is_scanning
 
 
-async def test_a_start_that_is_cancelled_leaves_no_scan_behind(host: Device) -> None:
-    """At whichever step: the controller has been told by then, and would go on for nobody."""
-    scanning, listener, steps = Scanning(host), Listener(), 0
-    while True:
-        joining = asyncio.ensure_future(scanning.join(Listener()))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        if joining.done():
-            break
-        joining.cancel()
-        await asyncio.wait([joining])
-        assert (joining.cancelled(), controller_of(host).le_scan_enable, host.is_scanning) == (True, False, False)
-        steps += 1
-    assert steps > 3
+class Late:
+    """A controller's front that takes 10 ms for each packet, and tells of each that came."""
+
+    def __init__(self, host: Device) -> None:
+        self._controller = controller_of(host)
+        self._news = asyncio.Event()
+        self._came = 0
+
+    def set_packet_sink(self, _sink: Host) -> None:
+        """The controller keeps the one it has."""
+
+    def on_packet(self, packet: bytes) -> None:
+        self._came += 1
+        self._news.set()
+        asyncio.get_running_loop().call_later(0.01, self._controller.on_packet, packet)
+
+    async def came(self, packets: int) -> None:
+        async with asyncio.timeout(PROMPT_S):
+            while self._came < packets:
+                self._news.clear()
+                await self._news.wait()
+
+
+@pytest.mark.parametrize("command", [1, 2])
+async def test_a_start_that_is_cancelled_leaves_no_scan_behind(host: Device, command: int) -> None:
+    """Whichever of its two commands is under way then: the controller would go on for nobody."""
+    controller = controller_of(host)
+    late = host.host.controller = Late(host)
+    scanning, listener = Scanning(host), Listener()
+    joining = asyncio.ensure_future(scanning.join(Listener()))
+    await late.came(command)
+    joining.cancel()
+    await asyncio.wait([joining])
+    assert (joining.cancelled(), controller.le_scan_enable, host.is_scanning) == (True, False, False)
     await scanning.join(listener)
     await listener.hears()
 
