@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from bleak.exc import BleakError, BleakGATTProtocolError
@@ -81,26 +81,27 @@ async def test_leaving_twice_is_leaving_once(host: Device) -> None:
 
 
 class Late:
-    """A controller's front that takes 10 ms for each packet, and tells of each that came."""
+    """A controller's front that takes 10 ms for each packet."""
 
     def __init__(self, host: Device) -> None:
         self._controller = controller_of(host)
-        self._news = asyncio.Event()
-        self._came = 0
+        self.came = self.taken = 0
 
     def set_packet_sink(self, _sink: Host) -> None:
         """The controller keeps the one it has."""
 
     def on_packet(self, packet: bytes) -> None:
-        self._came += 1
-        self._news.set()
-        asyncio.get_running_loop().call_later(0.01, self._controller.on_packet, packet)
+        self.came += 1
+        asyncio.get_running_loop().call_later(0.01, self._take, packet)
 
-    async def came(self, packets: int) -> None:
+    def _take(self, packet: bytes) -> None:
+        self._controller.on_packet(packet)
+        self.taken += 1
+
+    async def until(self, state: Callable[[], bool]) -> None:
         async with asyncio.timeout(PROMPT_S):
-            while self._came < packets:
-                self._news.clear()
-                await self._news.wait()
+            while not state():
+                await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.001)
 
 
 @pytest.mark.parametrize("command", [1, 2])
@@ -110,9 +111,10 @@ async def test_a_start_that_is_cancelled_leaves_no_scan_behind(host: Device, com
     late = host.host.controller = Late(host)
     scanning, listener = Scanning(host), Listener()
     joining = asyncio.ensure_future(scanning.join(Listener()))
-    await late.came(command)
+    await late.until(lambda: late.came == command)
     joining.cancel()
     await asyncio.wait([joining])
+    await late.until(lambda: late.taken == late.came)
     assert (joining.cancelled(), controller.le_scan_enable, host.is_scanning) == (True, False, False)
     await scanning.join(listener)
     await listener.hears()
