@@ -49,7 +49,7 @@ class Scanning:
     async def _start(self) -> None:
         """Start scanning; a start that is cancelled leaves no scan behind, which would disturb connects.
 
-        The start itself runs on: Bumble takes the late answer to a cancelled command for that of the next one (0.0.236).
+        The start itself runs on: Bumble (0.0.236) takes the late answer to a cancelled command for that of the next.
         """
         starting = asyncio.ensure_future(
             self._answered(self._device.start_scanning(active=True, filter_duplicates=False))
