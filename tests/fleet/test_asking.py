@@ -61,6 +61,11 @@ async def test_a_plan_that_has_ended_is_found_by_what_the_device_had_last(assemb
     assert await fleet.refs(it.client, it.keys) == [before]
 
 
+async def test_a_device_that_never_had_a_plan_is_found_without_one(assemble: Assemble) -> None:
+    it = await assemble(1, terms={"plan_starts_s": NOW_S + 3600})
+    assert await fleet.refs(it.client, it.keys) == [Found(it.keys[0])]
+
+
 async def test_a_plan_that_is_named_is_not_asked_for(assemble: Assemble) -> None:
     it = await assemble(1)
     named = Ref(it.keys[0], "4711")
