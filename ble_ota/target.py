@@ -73,11 +73,12 @@ class Wanted:
             return advert.address.upper() == self.address
         if self.name:
             return advert.name == self.name
+        product = not sighting.product_key or self.product_key in ("", sighting.product_key)
         if sighting.device_key:
-            return self.device_key in ("", sighting.device_key) and self.product_key in ("", sighting.product_key)
+            return product and self.device_key in ("", sighting.device_key)
         tail = self.device_key[-4:].upper()
         tails = (advert.name[-4:].upper(), advert.address.replace(":", "")[-4:].upper())
-        return not tail or tail in tails
+        return product and (not tail or tail in tails)
 
     def __str__(self) -> str:
         keys = f"{self.product_key}/{self.device_key}" if self.device_key else ""

@@ -59,15 +59,17 @@ class Download:
         """
         start = parse(self.url, allow_http=self.limits.allow_http)
         getting = Getting(client, start, self.limits, self.progress, self.store.parts)
+        failed: list[DownloadError] = []  # what ended the last attempt, once one has ended
         try:
             async with asyncio.timeout(self.limits.deadline_s):
                 with secret_addresses():
                     async with self._part() as part:
-                        await self._attempts(getting, part)
+                        await self._attempts(getting, part, failed)
                         # A cancelled task waits for the thread, so that nobody tidies up under its hands.
                         return await to_the_end(partial(self._publish, part))
         except TimeoutError:
-            msg = f"the download from {shown(start)} took longer than {self.limits.deadline_s:g} s"
+            cause = f"; the last attempt that failed: {failed[0]}" if failed else ""
+            msg = f"the download from {shown(start)} took longer than {self.limits.deadline_s:g} s{cause}"
             raise DownloadError(msg, url=self.url) from None
 
     @asynccontextmanager
@@ -86,17 +88,15 @@ class Download:
             for one in filter(None, (part, older)):
                 parts.give_back(one) if self.keep else parts.discard(one)
 
-    async def _attempts(self, getting: Getting, part: Part) -> None:
-        limits = self.limits
-        patience = Patience(limits, lambda: part.size_bytes if part.etag else 0)
-        async for attempt in stamina.retry_context(
-            patience,
-            attempts=None,
-            timeout=None,
-            wait_initial=limits.pause_s,
-            wait_jitter=limits.pause_s,
-            wait_max=limits.pause_max_s,
-        ):
+    async def _attempts(self, getting: Getting, part: Part, failed: list[DownloadError]) -> None:
+        patience = Patience(self.limits, lambda: part.size_bytes if part.etag else 0)
+
+        def judge(error: Exception) -> bool | float:
+            if isinstance(error, DownloadError):  # a cancellation is asked about, too
+                failed[:] = [error]
+            return patience(error)
+
+        async for attempt in stamina.retry_context(judge, attempts=None, timeout=None):
             with attempt:
                 await _once(getting, part)
 

@@ -16,8 +16,9 @@ _chance = SystemRandom()
 class Patience:
     """The judge of failed attempts of one download, for `stamina.retry_context`.
 
-    Only attempts in a row that brought nothing count: a server that is down twenty times, and gives a little each time
-    it is up, is waited for until the deadline. `kept` says how many bytes would not have to come again.
+    Only attempts in a row that brought nothing count, for giving up and for the pause: a server that is down twenty
+    times, and gives a little each time it is up, is waited for until the deadline. `kept` says how many bytes would not
+    have to come again.
     """
 
     def __init__(self, limits: Limits, kept: Callable[[], int]) -> None:
@@ -27,7 +28,7 @@ class Patience:
         self._left = limits.attempts
 
     def __call__(self, error: Exception) -> bool | float:
-        """False: give up. True: as stamina likes. A number: in so many seconds."""
+        """Return False to give up, or the seconds to wait before the next attempt."""
         if not isinstance(error, DownloadError) or not error.transient:
             return False
         kept = self._kept()
@@ -38,7 +39,8 @@ class Patience:
             return False
         if error.retry_after_s is not None:
             return self._pause(error.retry_after_s)
-        return self._pause(self._limits.pause_s) if moved else True
+        # stamina's own pause grows with every attempt, also with those that brought something.
+        return self._pause(self._limits.pause_s * 2 ** max(0, self._limits.attempts - self._left - 1))
 
     def _pause(self, wished_s: float) -> float:
         """Bounded, and a little later by chance: so that a whole line does not come back at once."""
@@ -53,7 +55,7 @@ def retry_after(text: str | None, now: datetime | None = None) -> float | None:
         return float(text[:9])  # more digits are decades, and bounded later
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone of twenty digits is the latter
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())

@@ -147,6 +147,39 @@ async def test_it_may_be_whole_once_only_the_packet_in_flight_is_open() -> None:
     assert on.may_be_whole
 
 
+async def test_the_packet_in_flight_may_be_as_large_as_the_largest_so_far() -> None:
+    on = delivery()
+    on.start()
+    for done in (0, 500, 600, 1000):  # the last one had 400 bytes, and 500 are open
+        on.progress(0, Progress(done, 1000))
+    assert on.may_be_whole
+
+
+async def test_what_may_be_whole_stays_so_on_later_links() -> None:
+    on = delivery()
+    on.start()
+    on.progress(0, Progress(0, 1000))
+    on.progress(0, Progress(1000, 1000))
+    assert on.may_be_whole
+    on.start()
+    on.progress(0, Progress(0, 1000))
+    assert on.may_be_whole
+
+
+async def test_a_new_link_counts_from_its_own_beginning() -> None:
+    events: list[Event] = []
+    on = delivery(events)
+    for answer in (0, 400):
+        on.start()
+        on.progress(0, Progress(answer, 1000))
+        on.progress(0, Progress(1000, 1000))
+        on.next_image(0)
+        on.progress(1, Progress(200, 500))
+    assert [e.bytes for e in events if isinstance(e, TransferProgress)] == [0, 1000, 1200, 400, 1000, 1200]
+    assert [e.offset for e in events if isinstance(e, TransferResumed)] == [400]
+    assert not [e for e in events if isinstance(e, Warned)]  # a link that begins lower than the last one ended
+
+
 async def test_it_is_not_whole_in_the_middle() -> None:
     on = delivery()
     on.start()
@@ -184,6 +217,61 @@ async def test_time_that_the_device_asks_for_is_granted_once() -> None:
     await paced(on, Progress(0, 1000, wait_s=30), 39)
     with pytest.raises(DeviceSilentError):
         await paced(on, Progress(0, 1000, wait_s=30), 41)
+
+
+async def test_time_that_is_granted_is_not_taken_back_by_progress() -> None:
+    on = delivery()
+    on.start()
+    async with on.paced(10, 100):
+        on.progress(0, Progress(0, 1000, wait_s=30))
+        await asyncio.sleep(1)
+        on.progress(0, Progress(200, 1000))
+        await asyncio.sleep(35)
+
+
+async def test_a_stall_after_good_progress_is_one() -> None:
+    """What was acknowledged before the last `stall_s` seconds does not count again."""
+    on = delivery()
+    on.start()
+
+    async def slows_down() -> None:
+        async with on.paced(10, 100):
+            for done in range(500, 1000, 10):
+                on.progress(0, Progress(done, 1000))
+                await asyncio.sleep(4)
+
+    with pytest.raises(DeviceSilentError, match="at byte 520 of 1500"):
+        await slows_down()
+
+
+async def test_the_last_piece_may_be_small() -> None:
+    on = delivery()
+    on.start()
+    async with on.paced(10, 100):
+        on.progress(0, Progress(1000, 1000))
+        on.next_image(0)
+        on.progress(1, Progress(450, 500))
+        await asyncio.sleep(9)
+        on.progress(1, Progress(500, 500))
+        await asyncio.sleep(9)
+
+
+async def test_on_a_new_link_nothing_is_acknowledged_yet() -> None:
+    on = delivery()
+    on.start()
+    on.progress(0, Progress(600, 1000))
+    on.start()
+    with pytest.raises(DeviceSilentError, match="at byte 0 of 1500"):
+        async with on.paced(10, 100):
+            await asyncio.sleep(11)
+
+
+async def test_progress_after_the_block_is_nobodys_pace() -> None:
+    on = delivery()
+    on.start()
+    await paced(on, Progress(0, 1000), 1)
+    on.progress(0, Progress(500, 1000))
+    await asyncio.sleep(20)
 
 
 async def test_a_time_out_of_the_caller_is_the_callers() -> None:

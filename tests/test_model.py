@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from ble_ota.model import (
     Algorithm,
     Component,
     ComponentKind,
+    Conditions,
     DeviceInfo,
     Digest,
     FetchPlan,
@@ -141,3 +144,62 @@ def test_a_version_rests_on_whoever_told_it() -> None:
     proofs = [device.proof_of(component(no)) for no in ("A", "B")]
     assert proofs == ["device-information", "developer-center"]
     assert device.proof_of(component("C", ComponentKind.MCU)) == ""
+
+
+# ------------------------------------------------------------------ what is agreed to
+
+FIRST = PlannedFile("https://x.invalid/a?sign=1", 9, (SHA256, CRC32), sort=1, name="a.bin")
+SECOND = PlannedFile("https://x.invalid/b?sign=1", 5, (CRC32,), sort=2, name="b.bin")
+MAIN = Component("MAIN", ComponentKind.MODULE, "2", "1", (FIRST, SECOND), notes="faster", sort=1)
+AGREED = FetchPlan("7", "pk", "dk", (MAIN, replace(MAIN, no="MCU", kind=ComponentKind.MCU)))
+
+
+def changed_file(**changes: Any) -> FetchPlan:
+    """The plan with another first file in its first component."""
+    return changed_component(files=(replace(FIRST, **changes), SECOND))
+
+
+def changed_component(**changes: Any) -> FetchPlan:
+    """The plan with another first component."""
+    return replace(AGREED, components=(replace(MAIN, **changes), *AGREED.components[1:]))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(replace(AGREED, id="8"), id="another plan"),
+        pytest.param(replace(AGREED, product_key="other"), id="another product"),
+        pytest.param(replace(AGREED, device_key="other"), id="another device"),
+        pytest.param(replace(AGREED, components=AGREED.components[::-1]), id="another order of components"),
+        pytest.param(replace(AGREED, components=AGREED.components[:1]), id="a component less"),
+        pytest.param(changed_component(no="OTHER"), id="another component"),
+        pytest.param(changed_component(kind=ComponentKind.MCU), id="another place of the component"),
+        pytest.param(changed_component(target_version="3"), id="another version"),
+        pytest.param(changed_component(source_version="0"), id="from another version"),
+        pytest.param(changed_component(delta=True), id="a delta"),
+        pytest.param(changed_component(files=(SECOND, FIRST)), id="another order of files"),
+        pytest.param(changed_component(files=(FIRST,)), id="a file less"),
+        pytest.param(changed_file(size_bytes=10), id="another size"),
+        pytest.param(changed_file(digests=(SHA256, Digest(Algorithm.CRC32, "00000000"))), id="another digest"),
+        pytest.param(changed_file(digests=(SHA256,)), id="a digest less"),
+        pytest.param(changed_file(digests=(SHA256, Digest(Algorithm.MD5, CRC32.hex))), id="a digest of another kind"),
+    ],
+)
+def test_consent_does_not_carry_over_to(other: FetchPlan) -> None:
+    assert other.fingerprint != AGREED.fingerprint
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(changed_file(url="https://y.invalid/a?sign=2"), id="links that were signed anew"),
+        pytest.param(changed_file(name="c.bin"), id="another name of a file"),
+        pytest.param(changed_component(notes="and prettier"), id="other notes"),
+        pytest.param(changed_component(sort=5), id="another number for the same order"),
+        pytest.param(replace(AGREED, conditions=Conditions(battery_percent=50)), id="other conditions"),
+        pytest.param(replace(AGREED, ends_at_s=1.0), id="another end"),
+    ],
+)
+def test_consent_carries_over_to(other: FetchPlan) -> None:
+    assert other != AGREED
+    assert other.fingerprint == AGREED.fingerprint

@@ -46,6 +46,8 @@ def plan(status: int | None = 0, word: int | None = 0, **more: Any) -> MqttPlan:
         (1, 0, Stage.UPGRADING),
         (2, 1, Stage.SUCCEEDED),
         (2, 4, Stage.SUCCEEDED),
+        (1, 3, Stage.UPGRADING),  # the word came too late
+        (2, 3, Stage.SUCCEEDED),
         (-1, 1, Stage.SUCCEEDED),
         (3, 1, Stage.FAILED),
         (3, 3, Stage.CANCELLED),
@@ -77,6 +79,9 @@ def test_a_number_that_nobody_explains_is_shown_as_itself(status: int | None, wo
 @pytest.mark.parametrize("word", [0, 1, 2])
 def test_a_plan_whose_period_ended_before_the_device_began_is_over(word: int) -> None:
     assert plan(0, word).stage(NOW + 11 * HOUR) is Stage.EXPIRED
+    ends_s = plan(0, word).period.end_s
+    assert ends_s is not None
+    assert not plan(0, word).stage(ends_s).ended
 
 
 @pytest.mark.parametrize(("status", "stage"), [(1, Stage.UPGRADING), (2, Stage.SUCCEEDED), (3, Stage.FAILED)])

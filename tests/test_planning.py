@@ -281,6 +281,41 @@ def test_an_unknown_value_nobody_asks_for_does_not_block() -> None:
     plan(on_condition(Conditions(), replace(STRICT, strict_conditions=True)))
 
 
+@pytest.mark.parametrize(
+    ("sizes", "fits"),
+    [
+        pytest.param([(100,), (100,)], True, id="components go one after another"),
+        pytest.param([(50, 50)], True, id="files of one component that fit together"),
+        pytest.param([(60, 60)], False, id="files of one component that do not"),
+        pytest.param([(10,), (60, 60)], False, id="the second component does not"),
+    ],
+)
+def test_the_files_of_one_component_must_fit_into_the_device_together(sizes: list[tuple[int, ...]], fits: bool) -> None:
+    files = [tuple(replace(FILE, size_bytes=size) for size in some) for some in sizes]
+    components = tuple(replace(c, files=some) for c, some in zip((FIRMWARE, MCU), files, strict=False))
+    found = decide(replace(DEVICE, free_bytes=100), replace(FETCHED, components=components), STRICT, now_s=NOW_S)
+    assert isinstance(found, Plan if fits else Blocked)
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ({"target_version": "1.9"}, "component mcu would go down from 2.0 to 1.9"),
+        ({"delta": True, "source_version": "1.5"}, "component mcu is a delta from 1.5"),
+    ],
+)
+def test_what_forbids_the_second_component_forbids_the_plan(second: dict[str, Any], reason: str) -> None:
+    fetched = replace(FETCHED, components=(FIRMWARE, replace(MCU, **second)))
+    assert reason in why(decide(DEVICE, fetched, STRICT, now_s=NOW_S))
+
+
+@pytest.mark.parametrize("allow_downgrade", [False, True])
+def test_a_doubt_about_the_second_component_is_one_about_the_plan(allow_downgrade: bool) -> None:
+    fetched = replace(FETCHED, components=(FIRMWARE, replace(MCU, target_version="b")))
+    policy = replace(STRICT, attended=False, allow_downgrade=allow_downgrade)
+    assert isinstance(decide(DEVICE, fetched, policy, now_s=NOW_S), Plan) is allow_downgrade
+
+
 def test_a_version_that_no_device_could_prove_is_not_trusted() -> None:
     assert isinstance(decided(target_version="1.1.0" + "0" * 59), Plan)
     with pytest.raises(TrustError, match="65 characters"):

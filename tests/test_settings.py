@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ble_ota.errors import SettingsError
-from ble_ota.settings import EVIDENCE, FILE_MAX, default_file, isolated, load
+from ble_ota.settings import EVIDENCE, FILE_MAX, VERSION_ID, default_file, isolated, load
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,27 @@ def test_a_report_number_does_not_unset_the_others(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("BLE_OTA_REPORT_STATUS__FAILED", "8")
     said = load(file(tmp_path, "[report_status]\nsucceeded = 9\n"))
     assert said.report_status.known() == {"confirmed": 2, "succeeded": 9, "failed": 8}
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        pytest.param("", {"": VERSION_ID}, id="nothing is said"),
+        pytest.param("MCU1 = 13", {"": VERSION_ID, "MCU1": 13}, id="an MCU's beside the module's"),
+        pytest.param('"" = 20', {"": 20}, id="another one of the module"),
+        pytest.param('"" = 20\nMCU1 = 13', {"": 20, "MCU1": 13}, id="both"),
+    ],
+)
+def test_the_id_of_a_version_does_not_unname_the_modules(tmp_path: Path, text: str, ids: dict[str, int]) -> None:
+    assert load(file(tmp_path, f"[quecthing.version_ids]\n{text}")).quecthing.version_ids == ids
+
+
+@pytest.mark.parametrize("outcome", ["confirmed", "succeeded", "failed"])
+@pytest.mark.parametrize("number", [-1, 13])
+def test_a_report_number_the_platform_cannot_have_is_refused(outcome: str, number: int) -> None:
+    assert isolated(report_status={outcome: 0 if number < 0 else 12}).report_status.known()[outcome] in (0, 12)
+    with pytest.raises(SettingsError, match=rf"report_status\.{outcome}"):
+        isolated(report_status={outcome: number})
 
 
 def test_success_and_failure_have_no_number_by_default() -> None:

@@ -73,6 +73,23 @@ async def test_the_one_that_is_meant_is_found_among_others(tmp_path: Path, name:
     assert (target.product_key, target.device_key) == ("p11vWQ", "B0E0C0DE0002")
 
 
+@pytest.mark.parametrize(
+    ("product_key", "device_key", "fits"),
+    [
+        ("p11vWQ", "B0E0C0DE0002", True),
+        ("pOTHER", "B0E0C0DE0002", False),  # keys are unique within a product only
+        ("p11vWQ", "B0E0C0DE0001", False),
+        ("", "B0E0C0DE0002", True),
+        ("p11vWQ", "", True),
+    ],
+)
+async def test_a_device_that_tells_its_keys_must_have_all_that_are_wanted(
+    product_key: str, device_key: str, fits: bool
+) -> None:
+    heard = Advert("C0:DE:B0:E0:00:02", "QUEC_BLE_0002", -40), Sighting("quecthing", "p11vWQ", "B0E0C0DE0002")
+    assert Wanted(product_key=product_key, device_key=device_key).fits(*heard) is fits
+
+
 async def test_a_device_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     radio = radio_of(World.create(tmp_path))
     with pytest.raises(DeviceNotFoundError, match="p11vWQ/B0E0C0DE0009 was not heard within 10 s"):
@@ -170,3 +187,5 @@ async def test_a_wanted_device_says_its_name() -> None:
     assert str(Wanted.parse("p/d")) == "p/d"
     assert str(Wanted()) == "any device"
     assert Wanted(product_key="p", device_key="1234").fits(Advert("C0:00:00:00:12:34", "x", None), Sighting("q"))
+    other = Sighting("q", product_key="other")  # the form of 2022 tells the product of an unbound device
+    assert not Wanted(product_key="p", device_key="1234").fits(Advert("C0:00:00:00:12:34", "x", None), other)

@@ -27,7 +27,7 @@ class LedgerMarks:
     _written: tuple[Mark, float] | None = None  # the last one given to the ledger, and when
     _writing: asyncio.Task[None] | None = None
     _facts: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
-    _deaf: bool = False  # marks cannot be written; said once
+    _failing: bool = False  # the last mark could not be written; said once until one can be again
 
     async def last(self, component: str, file: int, sha256: str) -> Mark | None:
         """The last mark of this very file, or None. Raises `StorageError`."""
@@ -57,7 +57,7 @@ class LedgerMarks:
             await asyncio.wait(self._facts)
         if self._writing is not None:
             await self._writing
-        if self._newest is not None and self._newest != self._written:
+        if self._newest is not None and (self._failing or self._newest != self._written):
             await self._write()
 
     def _due(self) -> bool:
@@ -74,10 +74,11 @@ class LedgerMarks:
             await self._store(self.device, replace(mark, age_s=asyncio.get_running_loop().time() - made_s))
 
     async def _store(self, device: tuple[str, str], mark: Mark) -> None:
-        if self._deaf:
-            return
         try:
             await self.ledger.mark(self.run, device, mark)
         except StorageError as error:
-            self._deaf = True
-            self.emit(Warned(f"how far the transfer has come cannot be written down: {error}"))
+            if not self._failing:
+                self.emit(Warned(f"how far the transfer has come cannot be written down: {error}"))
+            self._failing = True
+        else:
+            self._failing = False

@@ -23,6 +23,7 @@ class Pace:
             raise ValueError(msg)
         self.at_once = at_once
         self._room = asyncio.Semaphore(at_once)
+        self._next = asyncio.Lock()  # held by the one turn that may begin next; who is cancelled leaves nothing behind
         at_first = max(1, int(per_s))  # a person's handful of calls never waits
         self._window_s = at_first / per_s
         self._begun = deque[float](maxlen=at_first)  # loop times of the last turns
@@ -32,14 +33,19 @@ class Pace:
     async def turn(self) -> AsyncGenerator[None, None]:
         """Wait for a turn, and hold it for the block."""
         async with self._room:
-            now = asyncio.get_running_loop().time()
-            full = len(self._begun) == self._begun.maxlen
-            begins = max(now, self._rest_ends, self._begun[0] + self._window_s if full else now)
-            self._begun.append(begins)
-            if begins > now:
-                await asyncio.sleep(begins - now)
+            async with self._next:
+                now = asyncio.get_running_loop().time()
+                while (begins := self._earliest()) > now:  # again: a rest may be asked for while this one waits
+                    await asyncio.sleep(begins - now)
+                    now = begins
+                self._begun.append(now)
             yield
 
     def rest(self, seconds: float) -> None:
-        """Let no turn begin for so long."""
+        """Let no turn begin for so long, also none that waits already."""
         self._rest_ends = max(self._rest_ends, asyncio.get_running_loop().time() + seconds)
+
+    def _earliest(self) -> float:
+        """When the next turn may begin, by the loop's clock."""
+        full = len(self._begun) == self._begun.maxlen
+        return max(self._rest_ends, self._begun[0] + self._window_s if full else -math.inf)

@@ -197,9 +197,10 @@ def _mcu_versions(raw: str | list[Any]) -> dict[str, str]:
 
 
 def _mcu_entry(entry: dict[str, object]) -> dict[str, str]:
+    """Read one entry; one without a number is dropped, since "" is the module."""
     named = {entry["componentNo"]: entry.get("version")} if "componentNo" in entry else entry
-    return {no: v for no, v in named.items() if isinstance(no, str) and isinstance(v, str) and v and _short(no, v)}
+    return {no: v for no, v in named.items() if isinstance(no, str) and isinstance(v, str) and _short(no, v)}
 
 
 def _short(*texts: str) -> bool:
-    return all(one_line(text, at_most=KEY_MAX) == text for text in texts)
+    return all(text and one_line(text, at_most=KEY_MAX) == text for text in texts)

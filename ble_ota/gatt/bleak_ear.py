@@ -140,8 +140,13 @@ class Ear:
             raise unusable(error) from error
         try:
             await call(scanner.start(), "scanning", within_s=within_s)
+        except asyncio.CancelledError:
+            await _ended(scanner)
+            raise
         except BleOtaError as error:
             cause = error.__cause__ or error
+            if isinstance(cause, TimeoutError):
+                await _ended(scanner)
             raise unusable(cause) from cause
         self._worked = True
         return scanner
@@ -149,12 +154,17 @@ class Ear:
     async def _stop(self) -> None:
         scanner, self._scanner = self._scanner, None
         if scanner is not None:
-            with suppress(BleOtaError):
-                await call(scanner.stop(), "ending a scan", within_s=STOP_S)
+            await _ended(scanner)
 
     def _hear(self, device: BLEDevice, data: AdvertisementData) -> None:
         for inbox in self._inboxes:
             _put(inbox, (device, data))
+
+
+async def _ended(scanner: BleakScanner) -> None:
+    """End a scan, also one that was given up while it started: it may have begun, and would go on for nobody."""
+    with suppress(BleOtaError):
+        await call(scanner.stop(), "ending a scan", within_s=STOP_S)
 
 
 def _put(inbox: Inbox, heard: Heard | AdapterError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback, BaseBleakScanner
@@ -29,7 +30,7 @@ class Scanning:
         """Call `listener` for every advertisement from now on. Raises `BleakError`."""
         async with self._turn:
             if not self._listeners:
-                await self._answered(self._device.start_scanning(active=True, filter_duplicates=False))
+                await self._start()
             self._listeners.append(listener)
             self._device.on(Device.EVENT_ADVERTISEMENT, listener)
 
@@ -44,6 +45,22 @@ class Scanning:
             )
             if not self._listeners:
                 await self._answered(self._device.stop_scanning())
+
+    async def _start(self) -> None:
+        """Start scanning; a start that is cancelled leaves no scan behind, which would disturb connects.
+
+        The start itself runs on: Bumble (0.0.236) takes the late answer to a cancelled command for that of the next.
+        """
+        starting = asyncio.ensure_future(
+            self._answered(self._device.start_scanning(active=True, filter_duplicates=False))
+        )
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with suppress(BleakError):
+                await starting
+                await self._answered(self._device.stop_scanning())
+            raise
 
     async def _answered(self, asking: Awaitable[None]) -> None:
         try:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
-from ble_ota.cli.choose import chosen
+from ble_ota.cli.choose import LISTEN_S, chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.wiring import drivers_of, radio_of
 from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError, UsageError
+from ble_ota.link import Advert, Link
 from ble_ota.settings import isolated
 from ble_ota.target import Wanted
 from ble_ota.virtual.world import World
@@ -47,6 +51,33 @@ async def test_of_several_a_person_chooses(
     assert await choose(two, Wanted()) == two.devices[1].address
     shown = capsys.readouterr().err.splitlines()
     assert [line.split()[:2] for line in shown[:2]] == [["1", two.devices[0].address], ["2", two.devices[1].address]]
+
+
+class Near:
+    """A radio that hears so many devices, each once, and then listens on; it connects to none."""
+
+    def __init__(self, **signals: int | None) -> None:
+        self._signals = signals
+        self.listened_s = 0.0
+
+    async def scan(self, *, within_s: float) -> AsyncGenerator[Advert, None]:
+        for address, rssi in self._signals.items():
+            yield Advert(address, f"QUEC_BLE_{address}", rssi)
+        self.listened_s = within_s
+        await asyncio.sleep(within_s)
+
+    def connect(self, address: str, *, within_s: float) -> AbstractAsyncContextManager[Link]:
+        raise NotImplementedError
+
+
+async def test_the_strongest_is_number_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    person(monkeypatch, "1")
+    radio, drivers = Near(A001=-70, A002=None, A003=-40), drivers_of(isolated()).values()
+    found = await chosen(Common("update"), radio, drivers, Wanted(), within_s=60)
+    assert found.advert.address == "A003"
+    shown = [line.split()[1] for line in capsys.readouterr().err.splitlines() if line.startswith("  ")]
+    assert shown == ["A003", "A001", "A002"]
+    assert radio.listened_s == LISTEN_S  # with nobody named it is not listened for as long as for one that is
 
 
 @pytest.mark.parametrize("answer", ["0", "3", "x", "²", "-1"])

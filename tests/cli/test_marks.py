@@ -135,6 +135,31 @@ async def test_a_mark_that_cannot_be_written_is_said_once_and_ends_nothing() -> 
 
 
 @pytest.mark.looptime
+async def test_a_disk_that_takes_marks_again_gets_them_and_a_second_failure_is_said_again() -> None:
+    told: list[Event] = []
+    kept = Kept()
+    made = marks(kept, told)
+    for number, fails in enumerate((True, True, False, True)):
+        kept.fails = fails
+        made.keep(mark(number * MARK_BYTES))
+        await asyncio.sleep(3)
+    assert len(told) == 2
+    assert [m.offset for m in kept.marks] == [2 * MARK_BYTES]
+
+
+@pytest.mark.looptime
+async def test_what_could_not_be_written_is_tried_once_more_at_the_end() -> None:
+    kept = Kept(fails=True)
+    made = marks(kept)
+    made.keep(mark(400))
+    await asyncio.sleep(3)
+    kept.fails = False
+    await made.flush()
+    await made.flush()
+    assert [m.offset for m in kept.marks] == [400]
+
+
+@pytest.mark.looptime
 async def test_marks_are_of_the_device() -> None:
     kept = Kept()
     made = marks(kept)

@@ -70,24 +70,48 @@ def test_a_line_has_the_number_as_it_came() -> None:
     )
 
 
-async def test_many_changes_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn_on(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Put a terminal in the place of stderr; give how many devices each drawing of the table has had."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    draws: list[int] = []
+    made: list[int] = []
 
     def draw(seen: dict[Ref, MqttPlan | None], _here: Here, *, rows: int) -> str:
-        draws.append(len(seen))
+        made.append(len(seen))
         return str(rows)
 
     monkeypatch.setattr("ble_ota.cli.mqtt_live.table", draw)
+    return made
+
+
+async def drawing() -> None:
+    """Wait until what is due now has been drawn."""
+    done = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(done.set_result, None)
+    await done
+
+
+async def test_many_changes_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = drawn_on(monkeypatch)
     plans = [plan(n) for n in range(500)]
     with screen(Common("mqtt watch"), [p.ref for p in plans], lambda: NOW) as shown:
         for one in plans:
             shown.change(one.ref, one)
-        done = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_soon(done.set_result, None)
-        await done
+        await drawing()
     assert draws == [500]
+
+
+async def test_each_round_of_changes_is_drawn_and_the_hint_is_given_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draws = drawn_on(monkeypatch)
+    plans = [plan(n) for n in range(3)]
+    with screen(Common("mqtt watch"), [p.ref for p in plans], lambda: NOW) as shown:
+        for one in plans:
+            shown.change(one.ref, one)
+            await drawing()
+    assert draws == [1, 2, 3]
+    assert capsys.readouterr().err.count("mqtt confirm") == 1
 
 
 @pytest.mark.parametrize("ended", [0, 1, 2])

@@ -202,8 +202,16 @@ async def test_one_device_whose_period_does_not_fit_stops_all_orders() -> None:
     assert center.given == []
 
 
-def test_what_is_suggested_fits_every_plan() -> None:
-    plans = [plan(1, period=Period(NOW + DAY, None)), plan(2, period=Period(None, NOW + DAY + 7200))]
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Period(NOW + DAY, None), Period(None, NOW + DAY + 7200)),
+        (Period(NOW + DAY, NOW + 3 * DAY), Period(NOW + 2 * DAY, NOW + 2 * DAY + 7200)),
+        (Period(NOW + 2 * DAY, NOW + 3 * DAY), Period(NOW + DAY, NOW + 2 * DAY + 7200)),
+    ],
+)
+def test_what_is_suggested_fits_every_plan(first: Period, second: Period) -> None:
+    plans = [plan(1, period=first), plan(2, period=second)]
     with pytest.raises(UsageError) as caught:
         check(HOURS, plans, Here(NOW))
     from ble_ota.cli.when import appointment

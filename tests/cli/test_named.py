@@ -76,6 +76,7 @@ def test_a_file_over_the_cap_is_refused(tmp_path: Path) -> None:
 def test_too_many_devices_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"more than {DEVICES_MAX} devices"):
         filed(tmp_path, "".join(f"p/{n}\n" for n in range(DEVICES_MAX + 1)))
+    assert len(filed(tmp_path, "".join(f"p/{n}\n" for n in range(DEVICES_MAX)))) == DEVICES_MAX
 
 
 def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:

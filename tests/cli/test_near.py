@@ -46,6 +46,13 @@ def test_a_packet_that_says_nothing_takes_nothing_away(near: Neighbourhood) -> N
     assert hear(near, full, Advert(ADDRESS, "", None)).facts == hear(Neighbourhood(DRIVERS), full).facts
 
 
+def test_a_device_that_tells_other_keys_is_shown_with_them(near: Neighbourhood) -> None:
+    """An address may change hands, and keys may be written anew; what was told last counts."""
+    others = {0x5551: b"EC\x00\x01\x06p99xyz\x06\xb0\xe0\xc0\xde\x00\x02\x00\x10\x00"}
+    facts = hear(near, KEYED, replace(KEYED, manufacturer=others)).facts
+    assert (facts.product_key, facts.device_key) == ("p99xyz", "B0E0C0DE0002")
+
+
 def test_a_protocol_that_is_not_spoken_is_named(near: Neighbourhood) -> None:
     facts = hear(near, SMP).facts
     assert (facts.protocol, facts.supported, facts.device_key) == ("smp", False, "")

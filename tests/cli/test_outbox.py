@@ -286,6 +286,34 @@ async def test_one_that_does_not_arrive_lets_those_after_it_wait(desk: Desk) -> 
     assert reported(desk) == []
 
 
+async def test_what_arrived_before_one_that_did_not_is_not_told_as_kept(desk: Desk) -> None:
+    desk.unset("report_status__failed")
+    async with post(desk) as it:
+        await it.run("run-1")
+        await it.keep("run-1", "succeeded")
+        await it.keep("run-1", "failed")
+        await it.sender.send(it.device, since_s=0)
+        assert [(type(event), getattr(event, "outcome", "")) for event in it.told] == [
+            (StatusReported, "succeeded"),
+            (ReportKept, "failed"),
+        ]
+
+
+async def test_each_device_is_asked_once_for_its_own_plan(desk: Desk) -> None:
+    """What was asked for one device says nothing about another, and an error is not remembered as an answer."""
+    async with post(desk) as it:
+        current, asked = await plan_id(it), len(desk.records("plan.queried"))
+        await it.run("run-1")
+        mine = [await it.keep("run-1", outcome, plan_id=current) for outcome in ("failed", "succeeded")]
+        other = desk.world.product_key, "B0E0C0DEFFFF"  # the account does not have it any more
+        await it.run("run-2", device=other)
+        theirs = await it.keep("run-2", plan_id=current, device=other)
+        await send_all(it.sender)
+        assert [(await it.became(n))[0] for n in (*mine, theirs)] == ["sent", "sent", "kept"]
+        assert "B0E0C0DEFFFF" in (await it.became(theirs))[1]
+        assert len(desk.records("plan.queried")) == asked + 1
+
+
 async def test_reports_of_another_account_or_device_are_left_alone(desk: Desk) -> None:
     async with post(desk) as it:
         await it.run("run-1")

@@ -171,6 +171,18 @@ async def test_five_hundred_devices_are_one_line_each(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.looptime
+async def test_what_changes_after_a_refresh_is_told_by_the_next_one(capsys: pytest.CaptureFixture[str]) -> None:
+    near = Neighbourhood(DRIVERS)
+    told: list[str] = []
+    with screen(Common("scan", json=True), near, lambda: 0.0, lambda: NOW, endless=False) as shown:
+        for name in ("QUEC_BLE_0001", "QUEC_BLE_0002", "QUEC_BLE_0003"):
+            shown.heard(near.hear(replace(NAMED, name=name), 0.0))
+            await asyncio.sleep(REFRESH_S * 2)
+            told += [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["QUEC_BLE_0001", "QUEC_BLE_0002", "QUEC_BLE_0003"]
+
+
+@pytest.mark.looptime
 async def test_what_was_not_told_yet_is_told_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert await lines(capsys, NAMED, wait_s=0) == []
     assert "QUEC_BLE_0001" in capsys.readouterr().out

@@ -6,12 +6,13 @@ import pytest
 from pydantic import SecretStr
 
 from ble_ota.cli.common import Common
-from ble_ota.cli.session import cloud_of, device_name, known, login_of, secret, session_of
+from ble_ota.cli.session import cloud_of, device_name, filled, known, login_of, secret, session_of
 from ble_ota.cli.tokens import tokens_of
 from ble_ota.cloud import Tokens
 from ble_ota.errors import DeviceAmbiguousError, DeviceNotFoundError, TokenRejectedError
+from ble_ota.events import Event, Warned
 from ble_ota.link import Advert
-from ble_ota.model import Secret
+from ble_ota.model import DeviceInfo, Secret
 from ble_ota.protocols import Sighting, drivers
 from ble_ota.protocols.quecthing import Options
 from ble_ota.target import Target
@@ -133,6 +134,19 @@ async def test_a_device_that_is_not_the_accounts_is_not_found(desk: Desk) -> Non
             await known(target("C0:DE:B0:E0:99:99", "QUEC_BLE_9999"), center, MemoryVault(), None)
 
 
+async def test_a_tail_that_fits_under_another_product_key_is_not_the_device(desk: Desk) -> None:
+    """A device of 2022 advertises its product's key alone; the tail of its name fits a device of another product."""
+    ours = target(desk.name, "QUEC_BLE_0001", desk.world.product_key)
+    theirs = target(desk.name, "QUEC_BLE_0001", "pOTHER")
+    vault = MemoryVault()
+    async with session_of(COMMON, COMMON.settings(), vault) as center:
+        assert (await known(ours, center, vault, None))[0].device_key == desk.device.device_key
+        vault.drop(device_name(desk.world.product_key, desk.device.device_key))
+        with pytest.raises(DeviceNotFoundError):
+            await known(theirs, center, vault, None)
+    assert vault.get(device_name(desk.world.product_key, desk.device.device_key)) is None
+
+
 async def test_two_devices_it_could_be_are_both_shown(desk: Desk) -> None:
     first, second = "AAAAAAAA0001", "BBBBBBBB0001"
     twins = type("Twins", (), {})()
@@ -147,6 +161,36 @@ async def test_two_devices_it_could_be_are_both_shown(desk: Desk) -> None:
         await known(target("C0:DE:B0:E0:00:01", ""), twins, MemoryVault(), None)
     assert first in str(caught.value)
     assert second in str(caught.value)
+
+
+# ------------------------------------------------------------------ what it runs, as the platform believes
+
+
+def asked(desk: Desk, **versions: str) -> DeviceInfo:
+    """The desk's device, which told these versions itself."""
+    return DeviceInfo(desk.name, "", desk.world.product_key, desk.device.device_key, versions)
+
+
+async def test_what_a_device_does_not_tell_is_filled_in_and_what_it_tells_stands(desk: Desk) -> None:
+    told: list[Event] = []
+    async with session_of(COMMON, COMMON.settings(), MemoryVault()) as center:
+        believed = await center.versions(desk.world.product_key, desk.device.device_key)
+        silent = await filled(asked(desk), center, told.append)
+        speaking = await filled(asked(desk, **{"": "7.7.7"}), center, told.append)
+    assert believed[""]
+    assert silent.versions == believed
+    assert speaking.versions == {**believed, "": "7.7.7"}
+    assert told == []
+
+
+async def test_a_platform_that_does_not_say_is_told_with_its_reason_and_no_more(desk: Desk) -> None:
+    told: list[Event] = []
+    async with session_of(COMMON, COMMON.settings(), MemoryVault()) as center:
+        desk.center.faults = Faults(code=5141, only="getDeviceBusinessAttributes")
+        assert await filled(asked(desk, **{"": "1"}), center, told.append) == asked(desk, **{"": "1"})
+    [warning] = told
+    assert isinstance(warning, Warned)
+    assert "5141" in warning.message
 
 
 def test_a_secret_of_the_settings_becomes_ours() -> None:

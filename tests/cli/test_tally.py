@@ -61,6 +61,10 @@ BYTES: dict[str, tuple[tuple[Event, ...], tuple[int, int]]] = {
         (begins(), reaches(50, 20), reaches(50), reaches(100, 10)),
         (130, 30),
     ),
+    "a link that came less far than one before": (
+        (begins(), reaches(90), TransferResumed("A", 20, ""), reaches(60), TransferResumed("A", 50, ""), reaches(80)),
+        (160, 70),
+    ),
     "two components": ((begins(), reaches(100), begins("B"), reaches(50, component="B")), (150, 0)),
 }
 

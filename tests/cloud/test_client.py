@@ -199,9 +199,11 @@ async def test_a_list_without_end_is_given_up(center: Center, enter: Open) -> No
     assert len(center.asked) == 200
 
 
-async def test_an_entry_without_keys_is_passed_over(center: Center, enter: Open) -> None:
-    center.says("userDeviceList", '{"code": 200, "data": {"list": [{"deviceName": "group"}], "pages": 1}}')
-    assert await keys(enter()) == []
+@pytest.mark.parametrize("lacking", ['"productKey": "p1"', '"deviceKey": "d1"', '"deviceKey": "", "productKey": ""'])
+async def test_an_entry_without_both_keys_is_passed_over(center: Center, enter: Open, lacking: str) -> None:
+    entries = f'{{"deviceName": "group", {lacking}}}, {{"productKey": "p1", "deviceKey": "d2"}}'
+    center.says("userDeviceList", f'{{"code": 200, "data": {{"list": [{entries}], "pages": 1}}}}')
+    assert await keys(enter()) == ["d2"]
 
 
 async def test_the_next_page_is_not_fetched_before_it_is_wanted(center: Center, enter: Open) -> None:

@@ -40,12 +40,12 @@ class Broken(httpx.AsyncBaseTransport):
     """Fails each request in the way it is told, as httpx does: with an error that knows the request."""
 
     def __init__(self, error: type[httpx.TransportError], cause: BaseException | None = None) -> None:
-        self.requests = 0
+        self.at_s: list[float] = []
         self._error = error
         self._cause = cause
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests += 1
+        self.at_s.append(asyncio.get_running_loop().time())
         raise self._error(f"could not reach {request.url}", request=request) from self._cause
 
 
@@ -197,7 +197,7 @@ async def test_a_lost_connection_is_tried_again_only_where_that_is_safe(endpoint
     broken = Broken(httpx.ReadError)
     with pytest.raises(CloudUnreachableError):
         await exchange(broken).call(endpoint, {}, doing="")
-    assert broken.requests == requests
+    assert broken.at_s == [0, 0.5, 1.5][:requests]
 
 
 @pytest.mark.parametrize("reply", [Reply("{}", status=404), Reply('{"code": 5041, "msg": ""}')])
@@ -239,6 +239,50 @@ async def test_a_server_that_wants_too_long_is_not_waited_for(center: Center, re
     with pytest.raises(CloudAnswerError, match="429"):
         await exchange(center.transport).call(QUERY, {}, doing="")
     assert len(center.asked) == 1
+
+
+@pytest.mark.looptime
+async def test_a_server_that_wants_a_century_delays_later_calls_by_ten_seconds(center: Center) -> None:
+    center.says("userInfo", Reply("", status=429, headers={"Retry-After": "3155760000"}), OK)
+    ours = exchange(center.transport)
+    with pytest.raises(CloudAnswerError, match="429"):
+        await ours.call(QUERY, {}, doing="")
+    for _ in range(2):
+        await ours.call(QUERY, {}, doing="")
+    assert [asked.at_s for asked in center.asked] == [0, 10, 10]
+
+
+@pytest.mark.looptime
+async def test_a_passing_trouble_of_one_call_does_not_hold_up_others(center: Center) -> None:
+    """503 is about this call; 429 alone means everybody."""
+    center.says("userInfo", Reply("", status=503, headers={"Retry-After": "7"}), OK)
+    center.says("deviceInfo", OK)
+    ours = exchange(center.transport)
+    struck = asyncio.ensure_future(ours.call(QUERY, {}, doing=""))
+    await center.until_asked(1)
+    await asyncio.sleep(1)
+    await ours.call(ENDPOINTS["deviceInfo"], {}, doing="")
+    await struck
+    assert [(asked.name, asked.at_s) for asked in center.asked] == [("userInfo", 0), ("deviceInfo", 1), ("userInfo", 7)]
+
+
+@pytest.mark.looptime
+async def test_a_call_that_is_cancelled_leaves_its_turn_to_the_next(center: Center) -> None:
+    center.says("userInfo", Reply(OK, gate=asyncio.Event()), OK)
+    ours = Exchange(
+        "https://cloud.example",
+        transport=center.transport,
+        timeout_s=30,
+        clock=lambda: NOW_S,
+        pace=Pace(at_once=1, per_s=1000),
+    )
+    stuck = asyncio.ensure_future(ours.call(QUERY, {}, doing=""))
+    await center.until_asked(1)
+    stuck.cancel()
+    await asyncio.wait([stuck])
+    assert stuck.cancelled()
+    await ours.call(QUERY, {}, doing="")
+    assert [asked.at_s for asked in center.asked] == [0, 0]
 
 
 @pytest.mark.looptime

@@ -80,6 +80,17 @@ async def test_the_older_shape_is_read_too(center: Center, enter: Open) -> None:
     assert [(part.no, part.running, part.target, part.size_bytes) for part in plan.parts] == [("MAIN", "1.0", "1.1", 9)]
 
 
+@pytest.mark.parametrize("unsized", [{}, {"fileSize": -1}, {"fileSize": None}])
+async def test_a_component_has_no_size_where_one_of_its_files_has_none(
+    center: Center, enter: Open, unsized: dict[str, object]
+) -> None:
+    files = [{"fileSize": 11}, unsized]
+    data = {"planId": 4711, "comVerList": [{"comNo": "MAIN", "tver": "2", "fileList": files}]}
+    plan = await plan_from(center, enter, data)
+    assert plan is not None
+    assert plan.parts[0].size_bytes is None
+
+
 @pytest.mark.parametrize("data", [None, {}, [], "", {"list": []}, {"planId": None, "comVerList": None}])
 async def test_no_plan_comes_in_many_forms(center: Center, enter: Open, data: Any) -> None:
     assert await plan_from(center, enter, data) is None

@@ -59,6 +59,24 @@ async def test_a_turn_that_is_not_waited_for_any_more_takes_no_room() -> None:
     assert await begun(pace, 1) == [100]
 
 
+async def test_a_rest_holds_also_for_turns_that_wait_already() -> None:
+    pace = Pace(at_once=100, per_s=3)
+    waiting = asyncio.ensure_future(begun(pace, 7))
+    await asyncio.sleep(0.5)
+    pace.rest(7)
+    assert await waiting == [0, 0, 0, 7.5, 7.5, 7.5, 8.5]
+
+
+async def test_turns_that_are_not_waited_for_any_more_do_not_count_as_begun() -> None:
+    pace = Pace(at_once=100, per_s=0.25)
+    waiting = [asyncio.ensure_future(begun(pace, 1)) for _ in range(3)]
+    await asyncio.sleep(1)
+    for task in waiting[1:]:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert await begun(pace, 1) == [4]
+
+
 @pytest.mark.parametrize(("at_once", "per_s"), [(0, 1), (1, 0), (1, -1)])
 async def test_a_pace_that_never_moves_is_refused(at_once: int, per_s: float) -> None:
     with pytest.raises(ValueError, match="above 0"):

@@ -164,6 +164,14 @@ def test_a_plan_for_another_device_keeps_that_devices_keys(place: str) -> None:
     assert (plan.product_key, plan.device_key) == ("p2", "d2")
 
 
+def test_a_plan_that_names_two_devices_is_for_the_other_one() -> None:
+    """The keys beside it are those that were asked for, those inside are not: planning refuses it."""
+    inside = {"productKey": "p2", "deviceKey": "d2"}
+    plan = read({**component_with(), "productKey": "p1", "deviceKey": "d1", "planInfo": inside})
+    assert plan is not None
+    assert (plan.product_key, plan.device_key) == ("p2", "d2")
+
+
 NO_PLAN: list[object] = [
     None,
     {},

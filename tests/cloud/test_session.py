@@ -165,6 +165,34 @@ async def test_a_wrong_clock_does_not_renew_before_every_call(center: Center, en
     assert center.names() == ["refreshToken", "userInfo", "userInfo"]
 
 
+async def test_a_clock_that_was_set_right_counts_again(center: Center, enter: Open) -> None:
+    """Wrong, right, right: the pair that came with the right clock is renewed before it ends, as ever."""
+    now = [NOW_S + 10**8]
+    center.says("userInfo", USER, EXPIRED, USER)
+    center.says("refreshToken", NEW_TOKENS)
+    client = enter(clock=lambda: now[0])
+    for now_s in (NOW_S + 10**8, NOW_S, NEW.access_expires_s - 59):
+        now[0] = now_s
+        await client.who_am_i()
+    assert center.names() == [
+        *("refreshToken", "userInfo"),
+        *("userInfo", "refreshToken", "userInfo"),
+        *("refreshToken", "userInfo"),
+    ]
+
+
+async def test_a_refresh_that_is_cancelled_leaves_the_next_call_free_to_renew(center: Center, enter: Open) -> None:
+    center.says("userInfo", EXPIRED, EXPIRED, USER)
+    center.says("refreshToken", Reply(NEW_TOKENS, gate=asyncio.Event()), NEW_TOKENS)
+    client = enter()
+    call = asyncio.create_task(client.who_am_i())
+    await center.until_asked(2)
+    call.cancel()
+    await asyncio.wait([call])
+    assert (await client.who_am_i()).name == "Ann"
+    assert client.tokens == NEW
+
+
 async def test_calls_at_the_same_time_renew_once(center: Center, enter: Open) -> None:
     gate = asyncio.Event()
     center.says("userInfo", EXPIRED, EXPIRED, EXPIRED, USER)
@@ -420,6 +448,27 @@ async def test_a_login_that_cannot_be_kept_is_an_error(center: Center, enter: Op
     shelf.refuses = {"save"}
     with pytest.raises(StorageError):
         await enter(tokens=shelf).login_by_email("ann@example.com", Secret("china1234"))
+
+
+@pytest.mark.parametrize("refused", [0, 1])
+async def test_after_a_login_that_is_kept_the_store_has_the_last_word(
+    center: Center, enter: Open, refused: int
+) -> None:
+    """Also after one that could not be kept."""
+    shelf = Shelf(None)
+    center.says("emailPwdLogin", NEW_TOKENS)
+    center.says("userInfo", EXPIRED, USER)
+    client = enter(tokens=shelf)
+    shelf.refuses = {"save"}
+    for _ in range(refused):
+        with pytest.raises(StorageError):
+            await client.login_by_email("ann@example.com", Secret("china1234"))
+    shelf.refuses = set()
+    await client.login_by_email("ann@example.com", Secret("china1234"))
+    MemoryTokens.save(shelf, OTHERS)
+    await client.who_am_i()
+    assert center.asked[-1].token == "Bearer others"
+    assert "refreshToken" not in center.names()
 
 
 @pytest.mark.parametrize("refuses", [{"save"}, {"load"}, {"load", "save"}])

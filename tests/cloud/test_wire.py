@@ -86,6 +86,20 @@ def test_a_device_may_say_no_more_than_its_keys() -> None:
     assert (read.name, read.secret, read.secret_kind, read.online, read.ble_only) == ("", None, "", None, None)
 
 
+OPTIONAL = "deviceName", "bindingCode", "authKey", "networkType", "capabilitiesBitmask", "onlineStatus", "planId"
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_nothing_is_the_same_as_a_field_that_is_not_there(name: str, nothing: object) -> None:
+    assert device(**{name: nothing}).device() == device().device()
+
+
+@pytest.mark.parametrize(("said", "plan_id"), [("4711", "4711"), (4711, "4711"), ("0", ""), (0, "")])
+def test_a_plan_that_was_never_set_is_none(said: object, plan_id: str) -> None:
+    assert device(planId=said).device().plan_id == plan_id
+
+
 @pytest.mark.parametrize(
     ("fields", "kind"),
     [
@@ -131,6 +145,8 @@ def test_a_page_over_the_cap_is_refused() -> None:
         ({"version": "1.0", "mcuVersion": "5"}, {"": "1.0"}),
         ({"mcuVersion": '[5, null, {"M1": 2}, {"M2": ""}, {"M\\u001b": "1"}, {"componentNo": "M3"}]'}, {}),
         ({"version": "", "mcuVersion": ""}, {}),
+        ({"version": "1.0", "mcuVersion": '[{"componentNo": "", "version": "9.0"}]'}, {"": "1.0"}),
+        ({"mcuVersion": [{"": "9.0"}, {"componentNo": "", "version": "9.0"}]}, {}),  # an MCU is never the module
         (None, {}),
     ],
 )

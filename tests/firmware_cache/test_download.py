@@ -241,6 +241,21 @@ async def test_a_drip_above_the_floor_is_let_be(cache: FirmwareCache, origin: Or
     assert "took longer" in str(await refused(cache, origin.serve(drip), limits=limits))
 
 
+async def test_the_last_cause_is_told_of_attempts_that_failed_in_several_ways(
+    cache: FirmwareCache, origin: Origin
+) -> None:
+    url = origin.serve(answer(b"", status="503 Busy"), then_reset(CONTENT[:HALF]), answer(b"", status="500 Oops"))
+    assert "answered 500" in str(await refused(cache, url))
+
+
+async def test_a_deadline_that_ends_a_pause_tells_why_there_was_one(cache: FirmwareCache, origin: Origin) -> None:
+    url = origin.serve(then_reset(CONTENT[:HALF]), answer(b"", "Retry-After: 60", status="503 Busy"))
+    said = str(await refused(cache, url, limits=Limits(deadline_s=0.5, pause_s=0.0)))
+    assert said.startswith("the download from 127.0.0.1 took longer than 0.5 s; the last attempt that failed: ")
+    assert "answered 503" in said
+    assert "dropped" not in said
+
+
 async def test_the_deadline_holds_for_everything(cache: FirmwareCache, origin: Origin, root: Path) -> None:
     error = await refused(cache, origin.serve(then_silence(CONTENT[:HALF])), limits=Limits(deadline_s=0.2))
     assert (str(error), parts(root)) == ("the download from 127.0.0.1 took longer than 0.2 s", [])

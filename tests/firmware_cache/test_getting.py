@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_cache import ContentError, DownloadError, FirmwareCache, Limits, LinkExpiredError, Ref
+from firmware_cache import ContentError, DownloadError, FirmwareCache, Limits, LinkExpiredError, Ref, sidecar
 from tests.firmware_cache.conftest import QUICK, REF, begin, blobs, parts, refused
 from tests.firmware_cache.origin import (
     CONTENT,
@@ -304,3 +304,29 @@ async def test_silence_in_mid_rest_leaves_what_came(cache: FirmwareCache, origin
     url = origin.serve(then_silence(CONTENT[:HALF], SAME))
     await refused(cache, url, limits=Limits(window_s=0.2, min_bytes_per_s=0, attempts=1, pause_s=0.0))
     assert [path.stat().st_size for path in parts(root) if path.suffix == ".part"] == [HALF]
+
+
+async def test_a_server_that_failed_with_a_range_once_is_asked_for_the_whole_from_then_on(
+    cache: FirmwareCache, origin: Origin
+) -> None:
+    """Also after the whole broke off, and although that answer had a strong ETag."""
+    unfit = rest(REST, f"bytes 0-{SIZE - 1}/{SIZE}", SAME)
+    url = origin.serve(ranged(most=HALF), unfit, ranged(most=HALF), ranged())
+    assert (await cache.fetch(REF, url, limits=QUICK)).read() == CONTENT
+    assert origin.starts == [None, HALF, None, None]
+
+
+async def test_which_file_it_is_stands_beside_a_part_while_it_comes(
+    cache: FirmwareCache, origin: Origin, root: Path
+) -> None:
+    """So that a killed process leaves something that can be gone on with."""
+    noted: list[str | None] = []
+
+    def progress(done: int, _total: int) -> None:
+        if done:
+            [part] = [path for path in parts(root) if path.suffix == ".busy"]
+            known = sidecar.read(part)
+            noted.append(known.etag if known is not None else None)
+
+    await cache.fetch(REF, origin.serve(ranged()), progress=progress)
+    assert set(noted) == {ETAG}

@@ -20,11 +20,27 @@ def judged(*kept: int, error: Exception = PASSING, limits: Limits = LIMITS) -> l
 
 
 def test_attempts_that_bring_nothing_count() -> None:
-    assert judged(0, 0, 0, 0) == [True, True, False]
+    assert [bool(one) for one in judged(0, 0, 0, 0)] == [True, True, False]
 
 
 def test_what_was_there_in_the_beginning_is_no_progress() -> None:
-    assert judged(5, 5, 5, 5) == [True, True, False]
+    assert [bool(one) for one in judged(5, 5, 5, 5)] == [True, True, False]
+
+
+def steps(*kept: int) -> list[int]:
+    """The pauses between attempts as multiples of the first one, without the share of it that chance adds."""
+    limits = Limits(attempts=6, pause_s=2.0, pause_max_s=18.0)
+    return [int(pause // limits.pause_s) for pause in judged(*kept, limits=limits)]
+
+
+def test_pauses_double_while_nothing_comes_up_to_the_longest() -> None:
+    assert steps(0, 0, 0, 0, 0, 0) == [1, 2, 4, 8, 9]
+
+
+def test_after_progress_pauses_grow_from_the_first_one_again() -> None:
+    """Nothing, nothing, some, nothing, nothing: the pause is of failures in a row, not of the whole download."""
+    assert steps(0, 0, 0, 1, 1, 1) == [1, 2, 1, 1, 2]
+    assert steps(*range(20), 19, 19)[-3:] == [1, 1, 2]
 
 
 def test_attempts_that_bring_something_do_not_count() -> None:
@@ -87,6 +103,8 @@ def test_not_all_come_back_at_once() -> None:
         ("\u0663", None),
         ("soon", None),
         ("", None),
+        ("Wed, 16 Apr 20250000000000000000 05:16:40 GMT", None),
+        ("Wed, 16 Apr 2025 05:16:40 +99999999999999999999", None),
     ],
 )
 def test_when_to_come_back_is_read(text: str | None, seconds: float | None) -> None:

@@ -21,7 +21,7 @@ async def test_plans_come_in_the_order_they_are_asked_for(assemble: Assemble) ->
 
 
 async def test_a_device_the_account_has_not_stands_among_the_others_with_its_error(assemble: Assemble) -> None:
-    it = await assemble(2)
+    it = await assemble(2, calls_at_once=1)  # so that each is asked for after the one before it has come
     stranger = Keys(it.keys[0].product_key, "NOBODY")
     first, wrong, last = await fleet.plans(it.client, [it.keys[0], stranger, it.keys[1]])
     assert first.plan is not None
@@ -59,6 +59,11 @@ async def test_a_plan_that_has_ended_is_found_by_what_the_device_had_last(assemb
     await it.client.order([Order(before, Action.CONFIRM)])
     assert await it.client.mqtt_plan(it.keys[0]) is None
     assert await fleet.refs(it.client, it.keys) == [before]
+
+
+async def test_a_device_that_never_had_a_plan_is_found_without_one(assemble: Assemble) -> None:
+    it = await assemble(1, terms={"plan_starts_s": NOW_S + 3600})
+    assert await fleet.refs(it.client, it.keys) == [Found(it.keys[0])]
 
 
 async def test_a_plan_that_is_named_is_not_asked_for(assemble: Assemble) -> None:

@@ -108,6 +108,7 @@ async def test_where_nobody_can_tell_it_is_said_so(assemble: Assemble) -> None:
     it.wire.dead = lambda name: name == DETAILS
     given = await give(it, orders)
     assert outcomes(given) == [Outcome.UNKNOWN] * 2
+    assert given[0].message.startswith("telling the word")  # why it is not known; not why it could not be looked up
     assert "broke off" in given[0].message
 
 
@@ -146,6 +147,27 @@ async def test_an_order_that_is_never_heard_is_given_up_after_three_times(assemb
     assert given.outcome is Outcome.REFUSED
     assert given.message.startswith("the Developer Center does not act on it")
     assert it.wire.calls == [CONFIRM, DETAILS] * 3
+
+
+async def test_the_last_cause_is_told_of_an_order_that_failed_in_several_ways(assemble: Assemble) -> None:
+    it = await assemble(1)
+    orders = await orders_of(it)
+    it.struck(only=CONFIRM, status=503, times=2)
+    it.wire.dead = lambda name: name == CONFIRM and it.wire.count(CONFIRM) == 3
+    [given] = await give(it, orders)
+    assert given.outcome is Outcome.REFUSED
+    assert "no answer from center.example" in given.message
+    assert "503" not in given.message
+
+
+async def test_a_cause_that_has_passed_is_not_told(assemble: Assemble) -> None:
+    """The last answer came, and named no device: what was wrong with the first one says nothing about that."""
+    it = await assemble(1)
+    orders = await orders_of(it)
+    it.wire.dead = lambda name: name == CONFIRM and it.wire.count(CONFIRM) < 3
+    it.struck(only=CONFIRM, code=200)
+    [given] = await give(it, orders)
+    assert given.message == "the Developer Center does not act on it"
 
 
 async def test_a_platform_that_names_nobody_is_asked_where_they_stand(assemble: Assemble) -> None:

@@ -136,6 +136,56 @@ async def test_a_device_that_is_not_listed_any_more_is_given_up(assemble: Assemb
     assert watched.stages(1) == ["not listed"]
 
 
+async def test_a_device_is_given_up_the_third_time_in_a_row_that_it_is_missing(assemble: Assemble) -> None:
+    it = await assemble(1)
+    assert await Watched(it).watch([Ref(it.keys[0], "4711")]) == ["not listed"]
+    assert it.wire.count(DETAILS) == 3
+
+
+async def test_a_device_that_is_missing_twice_again_and_again_is_not_given_up(assemble: Assemble) -> None:
+    """Listed, missing, missing, listed …: five times missing in all, never three times in a row."""
+    it = await assemble(1, {0: Habits(download_s=15, upgrade_s=15)})
+    refs = await ordered(it, Action.CONFIRM)
+    it.wire.forgetful = lambda name: name == DETAILS and it.wire.count(DETAILS) % 3 != 1
+    watched = Watched(it)
+    assert await watched.watch(refs) == ["succeeded"]
+    assert it.wire.count(DETAILS) > 6
+    assert watched.stages() == ["upgrading", "succeeded"]
+
+
+async def test_trouble_counts_anew_after_a_round_that_went_well(assemble: Assemble) -> None:
+    """Nineteen rounds fail, one goes well, nineteen fail again: a watch gives up only after twenty in a row."""
+    it = await assemble(1, {0: Habits(download_s=100, upgrade_s=100)})
+    refs = await ordered(it, Action.CONFIRM)
+    requests = 19 * 3 + 1  # the client asks three times before a round has failed
+    it.wire.dead = lambda name: name == DETAILS and it.wire.count(DETAILS) % requests != 0
+    watched = Watched(it)
+    assert await watched.watch(refs) == ["succeeded"]
+    assert len(watched.trouble) >= 2 * 19
+
+
+async def test_a_change_makes_it_ask_as_often_as_at_first(assemble: Assemble) -> None:
+    it = await assemble(1, {0: Habits(download_s=60, upgrade_s=60)})
+    watched = Watched(it)
+    await watched.watch(await ordered(it, Action.APPOINT, Period(NOW_S + 1800, NOW_S + 5400)), poll_s=3)
+    begun, second, third, *_ = [at for at, _, stage in watched.changes if stage == "upgrading"]
+    assert begun > 1800
+    assert [second - begun, third - second] == pytest.approx([3, 3])
+
+
+async def test_an_appointment_that_is_moved_meanwhile_is_told(assemble: Assemble) -> None:
+    it = await assemble(1)
+    refs = await ordered(it, Action.APPOINT, Period(NOW_S + 1800, NOW_S + 5400))
+    watched = Watched(it)
+    watching = asyncio.ensure_future(watched.watch(refs))
+    await asyncio.sleep(600)
+    await it.client.order([Order(refs[0], Action.APPOINT, Period(NOW_S + 3600, NOW_S + 7200))])
+    assert await watching == ["succeeded"]
+    told = [at for at, _, stage in watched.changes if stage == "appointed"]
+    assert len(told) == 2
+    assert 600 <= told[1] <= 600 + 30  # seconds: the longest pause of a watch
+
+
 async def test_a_number_nobody_explains_is_told_as_itself_and_waited_out(assemble: Assemble) -> None:
     it = await assemble(1, {0: Habits(status=7, download_s=10, upgrade_s=10)})
     watched = Watched(it)

@@ -104,6 +104,16 @@ async def test_each_kind_is_counted_for_itself() -> None:
     assert stage.calls.count("connect") == 5
 
 
+async def test_the_last_cause_is_told_of_a_connect_that_failed_in_several_ways() -> None:
+    with pytest.raises(AdapterError, match="does not let us use Bluetooth") as last:
+        await connect(Stage().will("connect", ABORTED, BUSY, DENIED))
+    assert last.value.hint != ""
+    stage = Stage().will("connect", BUSY)
+    asyncio.get_running_loop().call_later(CONNECT_S, stage.devices.clear)
+    with pytest.raises(DeviceNotFoundError, match="was not heard"):
+        await connect(stage, within_s=10)
+
+
 async def test_nothing_is_tried_again_beyond_the_time_there_is() -> None:
     stage = Stage().will("connect", *[FULL] * 10)
     with pytest.raises(AdapterError):
@@ -231,6 +241,19 @@ async def test_a_device_that_appears_while_others_connect_is_heard() -> None:
     await connect_by(radio, ADDRESS, 5)
     with pytest.raises(LinkLostError):
         await slow
+
+
+async def test_who_could_not_listen_still_has_time_to_connect() -> None:
+    """While another connects the air cannot be heard; that is added to the time for the connect, too."""
+    stage = Stage(devices=[OTHER]).will("connect", HANG, HANG)
+    radio = stage.radio()
+    slow = asyncio.ensure_future(connect_by(radio, OTHER, 10))
+    asyncio.get_running_loop().call_later(9, stage.devices.append, ADDRESS)
+    await asyncio.sleep(1)
+    with pytest.raises(LinkLostError, match=f"connecting to {ADDRESS}"):
+        await connect_by(radio, ADDRESS, 5)
+    await asyncio.wait([slow])
+    assert now() - (10 + GRACE_S) > 3 + GRACE_S  # of the five seconds
 
 
 async def test_who_waits_for_a_turn_still_has_all_its_time_to_connect() -> None:

@@ -58,6 +58,46 @@ async def test_who_comes_after_all_have_left_starts_anew() -> None:
     assert stage.calls == ["start", "stop", "start", "stop"]
 
 
+class Heedless(ScriptedScanner):
+    """Begins to scan, and takes its time to say so; that nobody waits any more comes too late for it."""
+
+    async def start(self) -> None:
+        await super().start()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_scan_that_is_given_up_while_it_starts_is_ended(cancelled: bool) -> None:
+    stage = Stage()
+    listening = asyncio.ensure_future(heard(ear_on(stage, Heedless), 5))
+    await asyncio.sleep(0.5)
+    assert stage.at_once == 1
+    if cancelled:
+        listening.cancel()
+    await asyncio.wait([listening])
+    assert listening.cancelled() is cancelled
+    assert (stage.at_once, stage.calls) == (0, ["start", "stop"])
+
+
+@pytest.mark.parametrize("error", [DENIED, OSError(5, "odd")])
+async def test_a_scan_that_cannot_begin_holds_up_nobody_after_it(error: Exception) -> None:
+    stage = Stage().will("start", error)
+    ear = ear_on(stage)
+    with pytest.raises(AdapterError):
+        await heard(ear, 1)
+    async with asyncio.timeout(5):
+        async with ear.silence():
+            pass
+        assert await heard(ear, 1)
+
+
+async def test_the_last_cause_is_told_of_a_scan_that_failed_in_several_ways() -> None:
+    with pytest.raises(AdapterError) as last:
+        await heard(ear_on(Stage().will("start", BUSY, BUSY, DENIED)), 20)
+    assert last.value.__cause__ is DENIED
+
+
 async def test_while_somebody_connects_the_scan_is_silent_and_goes_on_afterwards() -> None:
     stage = Stage()
     ear = ear_on(stage)

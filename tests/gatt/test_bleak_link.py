@@ -14,6 +14,7 @@ from ble_ota.gatt.bleak_errors import PAIR_HINT
 from ble_ota.gatt.bleak_link import PAIR_S, SETTLE_S
 from ble_ota.gatt.bleak_systems import CORE_BLUETOOTH, OWN, System
 from ble_ota.link import Characteristic, Link, LinkFacts
+from ble_ota.script import Notified
 from tests.gatt.scripted import ADDRESS, CHAR, DROP, HANG, SERVICE, TALK, Stage
 
 pytestmark = pytest.mark.looptime
@@ -245,3 +246,26 @@ async def test_a_command_is_sent_as_one() -> None:
     stage = Stage()
     await over(stage, command, replace(OWN))
     assert stage.clients[0].said == [b"said"]
+
+
+async def test_what_another_characteristic_says_stays_for_who_asks_for_it() -> None:
+    async with Stage().radio().connect(ADDRESS, within_s=20) as link:
+        assert isinstance(link, bleak_link.BleakLink)
+        link._inbox.extend([Notified(CHAR, b"first"), Notified(CHAR + 1, b"second"), Notified(CHAR, b"third")])
+        said = [await link.notification((char,)) for char in (CHAR + 1, CHAR, CHAR)]
+    assert [one.data for one in said] == [b"second", b"first", b"third"]
+
+
+async def test_a_word_that_nobody_asks_for_does_not_keep_time_from_passing() -> None:
+    stage = Stage()
+    async with stage.radio().connect(ADDRESS, within_s=20) as link:
+        await link.subscribe(CHAR)
+        hears = stage.clients[0].hears
+        assert hears is not None
+        hears(bytearray(b"unasked"))
+        began = now()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await link.notification((CHAR + 1,))
+        assert now() - began == pytest.approx(5)
+        assert (await link.notification((CHAR,))).data == b"unasked"

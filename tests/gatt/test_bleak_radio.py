@@ -59,6 +59,32 @@ async def test_a_strength_that_nobody_measured_is_none(rssi: int, told: int | No
     assert bleak_radio._advert(device, data).rssi_dbm == told  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.parametrize(
+    ("advertised", "remembered", "told"), [("new", "old", "new"), (None, "old", "old"), (None, None, "")]
+)
+def test_the_name_that_is_advertised_goes_before_the_one_that_the_system_remembers(
+    advertised: str | None, remembered: str | None, told: str
+) -> None:
+    data = AdvertisementData(advertised, {}, {}, [], None, -50, ())
+    assert bleak_radio._advert(BLEDevice(ADDRESS, remembered, None), data).name == told
+
+
+@pytest.mark.looptime
+async def test_a_link_whose_block_fails_is_ended_and_the_device_can_be_called_again() -> None:
+    stage = Stage()
+    radio = stage.radio()
+
+    async def fails() -> None:
+        async with radio.connect(ADDRESS, within_s=5):
+            raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await fails()
+        assert stage.calls[-1] == "disconnect"
+    assert [client.connected for client in stage.clients] == [False, False]
+
+
 @pytest.mark.looptime
 async def test_an_adapter_is_named_to_scanner_and_client() -> None:
     stage = Stage()

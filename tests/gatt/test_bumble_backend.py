@@ -70,6 +70,16 @@ async def test_after_one_that_does_not_answer_the_next_connect_works(host: Devic
         assert client.is_connected
 
 
+async def test_links_that_have_ended_leave_nobody_behind_who_listens(host: Device) -> None:
+    queue = host.host.le_acl_packet_queue
+    assert queue is not None
+    for _ in range(3):
+        async with asyncio.timeout(PROMPT_S), client_to(ADDRESS, host, PROMPT_S) as client:
+            assert len(queue.listeners("flow")) == 1
+        assert not client.is_connected
+    assert queue.listeners("flow") == []
+
+
 async def test_a_device_that_falls_silent_once_found_is_not_found(waves: AirWaves) -> None:
     host = device_on(waves, "host", HOST_ADDRESS)
     async with radio(host, "under test") as made:

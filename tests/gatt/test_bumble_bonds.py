@@ -48,6 +48,16 @@ async def test_nobody_else_may_read_them(tmp_path: Path) -> None:
     assert [stat.S_IMODE(p.stat().st_mode) for p in (folder, file_in(folder))] == [0o700, 0o600]
 
 
+async def test_the_bond_of_one_device_is_forgotten_and_no_other(tmp_path: Path) -> None:
+    bonds, other = Bonds(tmp_path, "usb:0"), "C0:00:00:00:00:02"
+    for peer in (PEER, other):
+        await bonds.update(peer, KEYS)
+    await bonds.delete(PEER)
+    kept = Bonds(tmp_path, "usb:0")
+    assert [await kept.get(peer) is None for peer in (PEER, other)] == [True, False]
+    assert kept.own_address == bonds.own_address
+
+
 async def test_a_bond_can_be_forgotten_twice(tmp_path: Path) -> None:
     bonds = Bonds(tmp_path, "usb:0")
     await bonds.update(PEER, KEYS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -104,6 +105,18 @@ async def test_it_is_waited_for(cable: Cable, controller: Controller) -> None:
     async with asyncio.timeout(PROMPT_S):
         await waiting
     assert not controller.lost
+
+
+async def test_it_is_looked_for_less_and_less_often_and_by_each_who_waits_anew(
+    cable: Cable, controller: Controller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="ble_ota.gatt.bumble_controller")
+    await pulled(cable, controller)
+    for within_s, most in ((1.0, 3), (0.5, 2)):  # after 0.1 s, 0.3 s, and 0.7 s; each time from the beginning
+        caplog.clear()
+        with pytest.raises(AdapterError):
+            await controller.ready(within_s)
+        assert 1 <= caplog.text.count("trying again") <= most
 
 
 async def test_it_is_not_waited_for_longer_than_said(cable: Cable, controller: Controller) -> None:

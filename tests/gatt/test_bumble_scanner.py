@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from bleak.exc import BleakError, BleakGATTProtocolError
 from bumble import att, core
 from bumble.device import Advertisement, Device
+from bumble.host import Host
 
 from ble_ota.gatt import bumble_backend
 from ble_ota.gatt.bumble_scanner import Scanning, as_bleak, uuid_text
@@ -77,6 +78,46 @@ async def test_leaving_twice_is_leaving_once(host: Device) -> None:
     await scanning.leave(first)
     await scanning.leave(first)
     assert host.is_scanning
+
+
+class Late:
+    """A controller's front that takes 10 ms for each packet."""
+
+    def __init__(self, host: Device) -> None:
+        self._controller = controller_of(host)
+        self.came = self.taken = 0
+
+    def set_packet_sink(self, _sink: Host) -> None:
+        """The controller keeps the one it has."""
+
+    def on_packet(self, packet: bytes) -> None:
+        self.came += 1
+        asyncio.get_running_loop().call_later(0.01, self._take, packet)
+
+    def _take(self, packet: bytes) -> None:
+        self._controller.on_packet(packet)
+        self.taken += 1
+
+    async def until(self, state: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PROMPT_S):
+            while not state():
+                await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0.001)
+
+
+@pytest.mark.parametrize("command", [1, 2])
+async def test_a_start_that_is_cancelled_leaves_no_scan_behind(host: Device, command: int) -> None:
+    """Whichever of its two commands is under way then: the controller would go on for nobody."""
+    controller = controller_of(host)
+    late = host.host.controller = Late(host)
+    scanning, listener = Scanning(host), Listener()
+    joining = asyncio.ensure_future(scanning.join(Listener()))
+    await late.until(lambda: late.came == command)
+    joining.cancel()
+    await asyncio.wait([joining])
+    await late.until(lambda: late.taken == late.came)
+    assert (joining.cancelled(), controller.le_scan_enable, host.is_scanning) == (True, False, False)
+    await scanning.join(listener)
+    await listener.hears()
 
 
 async def test_after_the_last_left_scanning_can_begin_again(host: Device) -> None:

@@ -183,6 +183,22 @@ async def test_a_packet_in_flight_into_a_pause_is_answered_after_it(tmp_path: Pa
     assert host.now(0x7026) == num(9, 600)
 
 
+async def test_what_a_pause_held_back_is_given_once(tmp_path: Path) -> None:
+    """Its answer, and the packet that came into it; a second pause does not give them again."""
+    host = bench(tmp_path, replace(PLAIN, pauses=(Pause(400, answer="held"), Pause(600))))
+    host.offer(IMAGE)
+    host.send_from(IMAGE, until=400)
+    for at in (400, 600):
+        host.say(0x7025, packet(at, IMAGE[at : at + 200]))
+    assert host.now(0x7023) == PAUSE + num(8, 5)
+    assert await host.later(0x7023) == PROCEED
+    assert (host.now(0x7026), host.now(0x7026)) == (num(9, 400), num(9, 600))
+    assert host.now(0x7023) == PAUSE + num(8, 5)
+    assert await host.later(0x7023) == PROCEED
+    assert host.silent()
+    assert host.thing.stats.duplicates == 0
+
+
 async def test_only_one_packet_in_flight_is_kept(tmp_path: Path) -> None:
     host = at_400(tmp_path, Pause(400))
     for at in (600, 800):
