@@ -82,10 +82,11 @@ class Verifier:
             if isinstance(now, Versions):
                 if proves(now, before, component):
                     return Installed(component, before.running(component), component.target_version, now.proof)
-                denied_s = (denied_s or loop.time()) if denies(now, before, component) else None
-                settled = rebooted and denied_s is not None and loop.time() - denied_s >= self.patience.look_again_s
-                if denied_s is not None and (settled or late):
-                    raise NotVerifiedError(_denial(now, component))
+                if denies(now, before, component):
+                    denied_s = denied_s or loop.time()
+                    settled = rebooted and loop.time() - denied_s >= self.patience.look_again_s
+                    if settled or late:
+                        raise NotVerifiedError(_denial(now, component))
             if late:
                 raise self.unproven(now, before, component)
             again_s = self.patience.look_again_s if isinstance(now, Versions) else self.patience.backoff_s
