@@ -22,7 +22,7 @@ from ble_ota.model import (
     PlannedFile,
     UpToDate,
 )
-from ble_ota.planning import Order, Policy, decide, order
+from ble_ota.planning import MEGABYTE, Order, Policy, decide, order
 
 SHA256, MD5, CRC32 = Digest(Algorithm.SHA256, "aa"), Digest(Algorithm.MD5, "bb"), Digest(Algorithm.CRC32, "cc")
 FILE = PlannedFile("https://x.invalid/f", 100, (SHA256,))
@@ -30,7 +30,14 @@ FIRMWARE = Component("fw", ComponentKind.MODULE, "1.1.0", "1.0.0", (FILE,))
 MCU = Component("mcu", ComponentKind.MCU, "2.1", "2.0", (FILE,))
 DEVICE = DeviceInfo("C0:DE:B0:E0:00:01", "QUEC_BLE_0001", "pk", "dk", {"fw": "1.0.0", "mcu": "2.0"})
 FETCHED = FetchPlan("7", "pk", "dk", (FIRMWARE,))
-STRICT = Policy(allow_downgrade=False, strict_conditions=False, accept_md5=False, attended=True, reinstall=False)
+STRICT = Policy(
+    allow_downgrade=False,
+    strict_conditions=False,
+    accept_md5=False,
+    attended=True,
+    reinstall=False,
+    plan_max_bytes=512 * MEGABYTE,
+)
 NOW_S = 1000.0
 DOWN: dict[str, Any] = {"target_version": "0.9.0"}
 ODD: dict[str, Any] = {"target_version": "2.0-beta"}
@@ -246,6 +253,28 @@ CONDITIONS = pytest.mark.parametrize(
     ("condition", "needed", "enough", "short"),
     [("battery_percent", 30, 30, 29), ("rssi_dbm", -70, -70, -71), ("free_bytes", 4096, 4096, 4095)],
 )
+
+
+@pytest.mark.parametrize(("most", "allowed"), [(200, True), (199, False)])
+def test_a_plan_is_refused_over_the_total_that_is_allowed(most: int, allowed: bool) -> None:
+    fetched = replace(FETCHED, components=(FIRMWARE, MCU))
+    decision = decide(DEVICE, fetched, replace(STRICT, plan_max_bytes=most), now_s=NOW_S)
+    assert isinstance(decision, Plan if allowed else Blocked)
+
+
+def test_the_refusal_names_the_setting_and_a_value_that_is_enough() -> None:
+    large = replace(FILE, size_bytes=IMAGE_MAX_BYTES)
+    decision = decided(files=(large,) * 5 + (replace(FILE, size_bytes=12_000_001),))
+    assert "512000001 bytes in all, over the limit of 512000000" in why(decision)
+    assert isinstance(decision, Blocked)
+    assert "plan_max_mb = 513" in decision.hint
+    assert isinstance(decided(policy=replace(STRICT, plan_max_bytes=513 * MEGABYTE), files=(large,) * 5), Plan)
+
+
+def test_what_is_installed_already_counts_to_the_total() -> None:
+    fetched = replace(FETCHED, components=(FIRMWARE, MCU))
+    device = replace(DEVICE, versions={"fw": "1.1.0", "mcu": "2.0"})
+    assert isinstance(decide(device, fetched, replace(STRICT, plan_max_bytes=199), now_s=NOW_S), Blocked)
 
 
 @pytest.mark.parametrize(("free", "fits"), [(100, True), (99, False), (None, True)])

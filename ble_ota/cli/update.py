@@ -21,7 +21,7 @@ from ble_ota.cli.session import filled, known, secret, session_of
 from ble_ota.cli.wiring import drivers_of, radio_of, vault_of
 from ble_ota.install import Installer, Patience
 from ble_ota.model import Component, Consent, Outcome
-from ble_ota.planning import Policy, decide
+from ble_ota.planning import MEGABYTE, Policy, decide
 from ble_ota.settings import Settings
 from ble_ota.tape import Recorder
 from ble_ota.target import Wanted, identify
@@ -62,6 +62,7 @@ def policy_of(settings: Settings, *, allow_downgrade: bool, attended: bool, rein
         accept_md5=settings.accept_md5,
         attended=attended,
         reinstall=reinstall,
+        plan_max_bytes=settings.plan_max_mb * MEGABYTE,
     )
 
 
