@@ -149,15 +149,15 @@ async def test_a_refresh_that_is_answered_with_a_lock_says_so_and_not_to_log_in(
 
 @pytest.mark.parametrize(("code", "lasts_s"), [(5147, 1200.0), (5325, 86400.0)])
 async def test_while_a_lock_lasts_no_refresh_is_sent(center: Center, enter: Open, code: int, lasts_s: float) -> None:
-    now_s = NOW_S
+    now = [NOW_S]
     center.says("userInfo", USER)
     center.says("refreshToken", f'{{"code": {code}, "msg": "no"}}', NEW_TOKENS)
-    client = enter(tokens=Shelf(LAST_MINUTE), clock=lambda: now_s)
-    for now_s in (NOW_S, NOW_S + lasts_s - 1):
+    client = enter(tokens=Shelf(LAST_MINUTE), clock=lambda: now[0])
+    for now[0] in (NOW_S, NOW_S + lasts_s - 1):
         with pytest.raises(AccountLockedError, match=str(code)):
             await client.who_am_i()
     assert center.names() == ["refreshToken"]
-    now_s = NOW_S + lasts_s
+    now[0] = NOW_S + lasts_s
     assert (await client.who_am_i()).name == "Ann"
 
 
