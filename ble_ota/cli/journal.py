@@ -124,7 +124,7 @@ async def journal_of(
             run.id,
             run.command,
             str(wanted),
-            arguments,
+            {**arguments, **run.common.sources()},
             plain,
             settings.radio,
             settings.cloud,

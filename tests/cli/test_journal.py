@@ -68,7 +68,11 @@ async def test_a_run_stands_in_the_ledger_from_its_beginning(settings: Settings,
     await told(settings, look, carries_on="before")
     (row,) = seen
     assert row.open
-    assert (row.command, row.asked, row.arguments) == ("update", "X", {"allow_downgrade": True})
+    assert (row.command, row.asked, row.arguments) == (
+        "update",
+        "X",
+        {"allow_downgrade": True, "config": "", "profile": ""},
+    )
     assert (row.radio, row.cloud, row.who, row.pid) == ("bleak", "eu", who(), os.getpid())
     assert row.carries_on == "before"
 
