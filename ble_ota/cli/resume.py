@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ble_ota.cli import ask, flash, update
 from ble_ota.cli.common import Common
-from ble_ota.cli.inspect import read_file
 from ble_ota.cli.journal import place_of
 from ble_ota.cli.run import Run
 from ble_ota.cli.wiring import vault_of
 from ble_ota.errors import SettingsError, TrustError, UsageError
+from ble_ota.image_file import opened
 from ble_ota.ledger import Ledger, RunRow
 from ble_ota.model import Algorithm, Digest, Outcome, UpToDate
 from ble_ota.settings import Settings
@@ -153,9 +153,15 @@ async def _file(row: RunRow) -> Path:
         TrustError: It has changed.
     """
     file = Path(str(row.arguments["file"]))
-    digest = str(Digest(Algorithm.SHA256, Algorithm.SHA256.hex(await asyncio.to_thread(read_file, file))))
+    digest = str(Digest(Algorithm.SHA256, await asyncio.to_thread(_sha256, file)))
     agreed = row.plan["components"][0]["files"][0]["digests"]
     if digest not in agreed:
         msg = f"{file} is {digest} now, and {', '.join(agreed)} was agreed to in run {row.id}"
         raise TrustError(msg, hint="Bring that file back, or run `ble-ota flash` with this one")
     return file
+
+
+def _sha256(file: Path) -> str:
+    """Return the SHA-256 of a local file. Blocks on the disk; raises as `image_file.opened`."""
+    with opened(file) as content:
+        return content.summary.sha256

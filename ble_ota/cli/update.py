@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -119,7 +120,13 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
             decide=partial(decide, policy=task.policy, now_s=time.time()),
             consent=consent(run, journal, task.consent),
             report=reporter(center, journal, emit),
-            fetch=fetcher(settings, emit, offline=task.offline, again=relinked(center.fetch_plan, device)),
+            fetch=fetcher(
+                settings,
+                emit,
+                run.hold(ExitStack()),
+                offline=task.offline,
+                again=relinked(center.fetch_plan, device),
+            ),
             install=installer.install,
             record=run.record,
             unproven=[c for c in await unproven(journal) if said.running(c) == device.running(c)],  # by its own word
