@@ -19,10 +19,13 @@ from ble_ota.model import (
     UpToDate,
 )
 
+MEGABYTE = 1_000_000  # bytes; as in the Developer Center's limit of 100 MB for a file
+PLAN_MAX_BYTES = 512 * MEGABYTE  # our choice: five files of the largest size, a package's most, and a little
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the user allows. No defaults: each matters to safety."""
+    """What the user allows. No defaults, but for the limit: each matters to safety."""
 
     allow_downgrade: bool
     """Install a version that is lower than the running one."""
@@ -34,11 +37,10 @@ class Policy:
     """A person will see the plan's doubts and can say no to them."""
     reinstall: bool
     """Install the running version again."""
-    plan_max_bytes: int
+    plan_max_bytes: int = PLAN_MAX_BYTES
     """Refuse a plan whose files have more bytes in all."""
 
 
-MEGABYTE = 1_000_000  # bytes; as in the Developer Center's limit of 100 MB for a file
 VERSION_MAX = 64  # characters; what is longer no device is believed to run, so it could never be proven
 
 

@@ -84,7 +84,7 @@ class Blocks(Protocol):
 class ReadBlock:
     """Read a block of the file that is sent. The reply's value is `bytes`.
 
-    It is a step because a disk may be slow: whoever performs it reads off the event loop's thread.
+    It is a step because a disk may be slow, and is not read on the thread of the event loop.
     """
 
     file: Blocks = field(repr=False)

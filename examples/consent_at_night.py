@@ -4,17 +4,10 @@ import asyncio
 
 from ble_ota.model import Algorithm, Approved, Component, ComponentKind, Consent, DeviceInfo, Digest, FetchPlan, Plan
 from ble_ota.model import PlannedFile as File
-from ble_ota.planning import MEGABYTE, Policy, decide
+from ble_ota.planning import Policy, decide
 
 LARGE_BYTES = 500_000
-POLICY = Policy(
-    allow_downgrade=False,
-    strict_conditions=False,
-    accept_md5=False,
-    attended=False,
-    reinstall=False,
-    plan_max_bytes=512 * MEGABYTE,
-)
+POLICY = Policy(allow_downgrade=False, strict_conditions=False, accept_md5=False, attended=False, reinstall=False)
 
 
 def consent_at(hour: int) -> Consent:

@@ -18,7 +18,7 @@ from ble_ota.model import (
     Secret,
     VerifiedImage,
 )
-from ble_ota.planning import MEGABYTE, Policy
+from ble_ota.planning import Policy
 from ble_ota.protocols import AnyDriver, quecthing
 from ble_ota.target import Target, Wanted, find, identify
 from ble_ota.virtual.air import Air
@@ -27,14 +27,7 @@ from ble_ota.virtual.radio import VirtualRadio
 from ble_ota.virtual.world import World
 
 PATIENCE = Patience()
-WATCHFUL = Policy(
-    allow_downgrade=False,
-    strict_conditions=False,
-    accept_md5=False,
-    attended=False,
-    reinstall=False,
-    plan_max_bytes=512 * MEGABYTE,
-)
+WATCHFUL = Policy(allow_downgrade=False, strict_conditions=False, accept_md5=False, attended=False, reinstall=False)
 
 
 @dataclass(slots=True)

@@ -635,7 +635,7 @@ async def test_a_busy_device_says_so_and_takes_the_file_when_it_is_not(tmp_path:
 
 
 def edited_after(on: Bench, sent: int) -> VerifiedImage:
-    """The image of a file that somebody edits once the device has taken so many bytes."""
+    """The image of a file that is edited once the device has taken so many bytes."""
     (image,), whole = images(on.world), content(on.world)
 
     async def read(offset: int, length: int) -> bytes:

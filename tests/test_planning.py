@@ -23,6 +23,7 @@ from ble_ota.model import (
     UpToDate,
 )
 from ble_ota.planning import MEGABYTE, Order, Policy, decide, order
+from ble_ota.settings import isolated
 
 SHA256, MD5, CRC32 = Digest(Algorithm.SHA256, "aa"), Digest(Algorithm.MD5, "bb"), Digest(Algorithm.CRC32, "cc")
 FILE = PlannedFile("https://x.invalid/f", 100, (SHA256,))
@@ -30,14 +31,7 @@ FIRMWARE = Component("fw", ComponentKind.MODULE, "1.1.0", "1.0.0", (FILE,))
 MCU = Component("mcu", ComponentKind.MCU, "2.1", "2.0", (FILE,))
 DEVICE = DeviceInfo("C0:DE:B0:E0:00:01", "QUEC_BLE_0001", "pk", "dk", {"fw": "1.0.0", "mcu": "2.0"})
 FETCHED = FetchPlan("7", "pk", "dk", (FIRMWARE,))
-STRICT = Policy(
-    allow_downgrade=False,
-    strict_conditions=False,
-    accept_md5=False,
-    attended=True,
-    reinstall=False,
-    plan_max_bytes=512 * MEGABYTE,
-)
+STRICT = Policy(allow_downgrade=False, strict_conditions=False, accept_md5=False, attended=True, reinstall=False)
 NOW_S = 1000.0
 DOWN: dict[str, Any] = {"target_version": "0.9.0"}
 ODD: dict[str, Any] = {"target_version": "2.0-beta"}
@@ -269,6 +263,10 @@ def test_the_refusal_names_the_setting_and_a_value_that_is_enough() -> None:
     assert isinstance(decision, Blocked)
     assert "plan_max_mb = 513" in decision.hint
     assert isinstance(decided(policy=replace(STRICT, plan_max_bytes=513 * MEGABYTE), files=(large,) * 5), Plan)
+
+
+def test_the_limit_is_that_of_the_settings() -> None:
+    assert STRICT.plan_max_bytes == isolated().plan_max_mb * MEGABYTE
 
 
 def test_what_is_installed_already_counts_to_the_total() -> None:

@@ -27,20 +27,13 @@ from ble_ota.model import (
     UpToDate,
     VerifiedImage,
 )
-from ble_ota.planning import MEGABYTE, Order, Policy, decide, order
+from ble_ota.planning import Order, Policy, decide, order
 from ble_ota.protocols import AnyDriver, Sighting, drivers, recognise
 from ble_ota.protocols.quecthing import Options
 from ble_ota.script import Await, Progress, Read, ReadBlock, Reply, Script, Step, Subscribe, Write, read
 from ble_ota.update import update
 
-POLICY = Policy(
-    allow_downgrade=False,
-    strict_conditions=True,
-    accept_md5=False,
-    attended=False,
-    reinstall=False,
-    plan_max_bytes=512 * MEGABYTE,
-)
+POLICY = Policy(allow_downgrade=False, strict_conditions=True, accept_md5=False, attended=False, reinstall=False)
 DRIVERS: dict[str, AnyDriver] = drivers(quecthing_options=Options(login=False))
 
 
