@@ -10,7 +10,7 @@ import pytest
 from ble_ota import image_file
 from ble_ota.content import BLOCK_BYTES, Content
 from ble_ota.errors import StorageError, TrustError, UsageError
-from ble_ota.image_file import content_of, opened
+from ble_ota.image_file import content_of, opened, sum_up
 from ble_ota.model import IMAGE_MAX_BYTES
 
 FIRMWARE = bytes(range(256)) * 300  # two blocks, the second one shorter
@@ -122,6 +122,24 @@ def test_a_file_over_the_cap_is_refused(tmp_path: Path, more: int, fits: bool) -
         return
     with pytest.raises(TrustError, match="larger than 100 MB"), opened(tmp_path / "f.bin"):
         pass
+
+
+class Endless(io.BytesIO):
+    """A file that grows while it is read."""
+
+    given = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None
+        assert 0 < size <= BLOCK_BYTES
+        assert self.given <= IMAGE_MAX_BYTES
+        self.given += size
+        return bytes(size)
+
+
+def test_a_file_that_grows_is_read_no_further_than_the_cap() -> None:
+    with pytest.raises(TrustError, match="larger than 100 MB"):
+        sum_up(Endless(), Path("growing.bin"))
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
