@@ -62,10 +62,6 @@ class Common:
 
         return load(self.config, profile=self.profile, flags={k: v for k, v in flags.items() if v is not None})
 
-    def sources(self) -> dict[str, str]:
-        """Return the settings file and profile of this command, as `resume` needs them; "" where none is named."""
-        return {"config": str(self.config.absolute()) if self.config else "", "profile": self.profile}
-
     def tell(self, text: str) -> None:
         """Say something to a person."""
         if not self.quiet:

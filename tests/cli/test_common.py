@@ -245,12 +245,3 @@ def test_json_lines_are_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     common().result({"name": "ü\u202e"}, "")
     assert json.loads(out := capsys.readouterr().out)
     assert out.isascii()
-
-
-def test_a_command_tells_its_settings_file_from_anywhere_and_its_profile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    named = common(config=Path("line.toml"), profile="line")
-    assert named.sources() == {"config": str(tmp_path / "line.toml"), "profile": "line"}
-    assert common().sources() == {"config": "", "profile": ""}
