@@ -80,7 +80,7 @@ class Delivery:
     @property
     def total(self) -> int:
         """Bytes of all its files."""
-        return sum(len(i.content) for i in self.images)
+        return sum(i.size_bytes for i in self.images)
 
     async def recall(self) -> None:
         """Take up what an earlier run has left.
@@ -126,7 +126,7 @@ class Delivery:
 
     def next_image(self, file: int) -> None:
         """A file is over."""
-        self._before += len(self.images[file].content)
+        self._before += self.images[file].size_bytes
 
     def _first(self, done: int) -> None:
         self._began = (asyncio.get_running_loop().time(), done)

@@ -153,7 +153,7 @@ class AccountLockedError(ApiError):
 
 
 class TrustError(BleOtaError):
-    """A plan or an image is not what it must be; nothing of it was sent to the device."""
+    """A plan or an image is not what it must be; nothing of it, or nothing more of it, is sent to the device."""
 
     exit_code = 21
     hint = "Do not flash this file; ask whoever made the plan to check it in the Developer Center"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Self, TypeAlias
 
+from ble_ota.content import Content, digesting
 from ble_ota.errors import TrustError
 
 IMAGE_MAX_BYTES = 100_000_000  # the Developer Center takes files up to 100 MB (its OTA page 01)
@@ -76,9 +76,9 @@ class Algorithm(Enum):
 
     def hex(self, content: bytes) -> str:
         """The digest of `content`, lower-case hexadecimal."""
-        if self is Algorithm.CRC32:
-            return f"{zlib.crc32(content):08x}"
-        return hashlib.new(self.value, content, usedforsecurity=False).hexdigest()
+        running = digesting(self.value)
+        running.update(content)
+        return running.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,30 +228,48 @@ Consent: TypeAlias = Callable[[Plan], Awaitable[Approved | None]]
 
 @dataclass(frozen=True, slots=True)
 class VerifiedImage:
-    """Bytes known to be `file`; only `check` makes one. What was hashed is what is sent."""
+    """A firmware file known to be `file`; only `of` and `check` make one.
+
+    What was hashed is what is sent: the content is read again block by block while it is sent, and each block is
+    compared with what was hashed (`content.Content.block`).
+    """
 
     file: PlannedFile
-    content: bytes = field(repr=False)
-    sha256: str
+    content: Content
 
     @classmethod
-    def check(cls, file: PlannedFile, content: bytes) -> Self:
+    def of(cls, file: PlannedFile, content: Content) -> Self:
         """Compare size and every digest the plan carries.
 
         Raises:
             TrustError: One of them differs, or there is none to compare with.
         """
-        if len(content) != file.size_bytes:
-            msg = f"the file has {len(content)} bytes where the plan says {file.size_bytes}"
+        if content.size_bytes != file.size_bytes:
+            msg = f"the file has {content.size_bytes} bytes where the plan says {file.size_bytes}"
             raise TrustError(msg)
         if not file.digests:
             msg = "the plan has no digest for this file, so nothing proves what it is"
             raise TrustError(msg)
         for digest in file.digests:
-            if (found := digest.algorithm.hex(content)) != digest.hex:
+            if (found := content.summary.digests[digest.algorithm.value]) != digest.hex:
                 msg = f"the file is {digest.algorithm.value}:{found} where the plan says {digest}"
                 raise TrustError(msg)
-        return cls(file, content, Algorithm.SHA256.hex(content))
+        return cls(file, content)
+
+    @classmethod
+    def check(cls, file: PlannedFile, content: bytes) -> Self:
+        """Make one of bytes in memory. Raises as `of`."""
+        return cls.of(file, Content.of(content))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in all."""
+        return self.content.size_bytes
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the whole, also where the plan has another digest."""
+        return self.content.summary.sha256
 
 
 @dataclass(frozen=True, slots=True)

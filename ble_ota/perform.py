@@ -15,7 +15,7 @@ from typing import Any, TypeVar, assert_never
 
 from ble_ota.errors import BleOtaError, StopAsked
 from ble_ota.link import Link
-from ble_ota.script import Await, Notified, Progress, Read, Reply, Script, Step, Subscribe, Write
+from ble_ota.script import Await, Notified, Progress, Read, ReadBlock, Reply, Script, Step, Subscribe, Write
 
 T = TypeVar("T")
 Watch = Callable[[Progress], None]
@@ -125,6 +125,8 @@ class _Stage:
             case Progress():
                 if self.watch is not None:
                     self.watch(step)
+            case ReadBlock(file, index):
+                return await file.block(index)
             case _:
                 assert_never(step)
         return None

@@ -19,10 +19,13 @@ from ble_ota.model import (
     UpToDate,
 )
 
+MEGABYTE = 1_000_000  # bytes; as in the Developer Center's limit of 100 MB for a file
+PLAN_MAX_BYTES = 512 * MEGABYTE  # our choice: five files of the largest size, a package's most, and a little
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the user allows. No defaults: each matters to safety."""
+    """What the user allows. No defaults, but for the limit: each matters to safety."""
 
     allow_downgrade: bool
     """Install a version that is lower than the running one."""
@@ -34,6 +37,8 @@ class Policy:
     """A person will see the plan's doubts and can say no to them."""
     reinstall: bool
     """Install the running version again."""
+    plan_max_bytes: int = PLAN_MAX_BYTES
+    """Refuse a plan whose files have more bytes in all."""
 
 
 VERSION_MAX = 64  # characters; what is longer no device is believed to run, so it could never be proven
@@ -155,7 +160,22 @@ def _forbidden(
                 f"component {component.no} would go down from {running} to {component.target_version}",
                 "Pass `--allow-downgrade` if that is what you want",
             )
-    return _too_large(device, due) or _unmet(device, fetched, policy)
+    return _over_the_cap(fetched, policy) or _too_large(device, due) or _unmet(device, fetched, policy)
+
+
+def _over_the_cap(fetched: FetchPlan, policy: Policy) -> Blocked | None:
+    """Refuse a plan that is larger than the user allows; what is installed already counts too.
+
+    The answer is then the same before and after an interrupted run.
+    """
+    total = sum(c.size_bytes for c in fetched.components)
+    if total <= policy.plan_max_bytes:
+        return None
+    needed = -(-total // MEGABYTE)
+    return Blocked(
+        f"the plan's files have {total} bytes in all, over the limit of {policy.plan_max_bytes}",
+        f"Check the plan in the Developer Center; to allow it, set `plan_max_mb = {needed}` or more",
+    )
 
 
 def _too_large(device: DeviceInfo, due: tuple[Component, ...]) -> Blocked | None:

@@ -7,14 +7,17 @@ or a test) answers with what came of it and how long that took. A suspended gene
         value = yield from read(char)
         return value.decode()
 
-Thrown in at a step instead of a reply: `LinkLostError`, `AttRefusedError`, `StopAsked`.
+Thrown in at a step instead of a reply: `LinkLostError`, `AttRefusedError`, `StopAsked`; at a `ReadBlock` also
+`TrustError` and `StorageError`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, TypeVar
+
+from ble_ota.content import BLOCK_BYTES
 
 T = TypeVar("T")
 
@@ -71,7 +74,26 @@ class Progress:
     """A fact for all devices of this product, kept for later runs; the driver's own form, at most 200 characters."""
 
 
-Step: TypeAlias = Subscribe | Read | Write | Await | Progress
+class Blocks(Protocol):
+    """The firmware file that a script sends, in blocks of `content.BLOCK_BYTES`."""
+
+    async def block(self, index: int) -> bytes:
+        """Give a block, known to be what was verified. Raises `TrustError`, `StorageError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBlock:
+    """Read a block of the file that is sent. The reply's value is `bytes`.
+
+    It is a step because a disk may be slow, and is not read on the thread of the event loop.
+    """
+
+    file: Blocks = field(repr=False)
+    index: int
+
+
+Step: TypeAlias = Subscribe | Read | Write | Await | Progress | ReadBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +143,34 @@ def write_whole(char: int, data: bytes, *, max_write: int) -> Script[None]:
     """Write `data` by write requests of at most `max_write` bytes, in order."""
     for at in range(0, len(data), max_write):
         yield Write(char, data[at : at + max_write], ack=True)
+
+
+@dataclass(slots=True)
+class BlockReader:
+    """Reads a file at any place, in the memory of two blocks."""
+
+    file: Blocks
+    size_bytes: int
+    _held: dict[int, bytes] = field(default_factory=dict[int, bytes])
+
+    def read(self, start: int, end: int) -> Script[bytes]:
+        """Give the bytes from `start` up to `end`, `BLOCK_BYTES` at most, with a step only where a block is not held.
+
+        Raises:
+            TrustError, StorageError: As thrown in at a `ReadBlock`.
+        """
+        wanted = range(start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES + 1)
+        self._held = {index: data for index, data in self._held.items() if index in wanted}
+        for index in wanted:
+            if index not in self._held:
+                self._held[index] = yield from _block(self.file, index)
+        parts = ((n * BLOCK_BYTES, self._held[n]) for n in wanted)
+        return b"".join(data[max(start - at, 0) : end - at] for at, data in parts)
+
+
+def _block(file: Blocks, index: int) -> Script[bytes]:
+    reply = yield ReadBlock(file, index)
+    if not isinstance(reply.value, bytes):
+        msg = f"a ReadBlock was answered with {reply.value!r}"
+        raise TypeError(msg)
+    return reply.value

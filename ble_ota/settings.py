@@ -106,6 +106,7 @@ class Settings(BaseSettings):
     accept_md5: bool = False
     strict_conditions: bool = False
     offline: Literal["refuse", "queue"] = "refuse"  # with a confirmation that cannot be sent
+    plan_max_mb: int = Field(512, ge=1, le=20_000)  # of all files of a plan; 20 x 10 x 100 MB is the most it can name
 
     # how long
     deadline_s: float = Field(3600, gt=0)

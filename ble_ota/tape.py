@@ -15,7 +15,7 @@ from ble_ota import __version__
 from ble_ota.errors import AttRefusedError, BleOtaError, LinkLostError
 from ble_ota.link import Advert, LinkFacts
 from ble_ota.model import Component, Mark, VerifiedImage
-from ble_ota.script import Await, Progress, Read, Reply, Step, Subscribe, Write
+from ble_ota.script import Await, Progress, Read, ReadBlock, Reply, Step, Subscribe, Write
 from ble_ota.transcript import VERSION, Redaction, Words
 
 SEEN = ("address", "name", "rssi_dbm", "services")  # of an advertisement; the rest is what a system knows, not a device
@@ -61,7 +61,7 @@ class Recorder:
     ) -> None:
         """Say that a component is about to be sent."""
         files = [
-            {"size": len(i.content), "algorithms": [d.algorithm.value for d in i.file.digests], "name": i.file.name}
+            {"size": i.size_bytes, "algorithms": [d.algorithm.value for d in i.file.digests], "name": i.file.name}
             for i in images
         ]
         told = {"no": component.no, "kind": component.kind.name, "target_version": component.target_version}
@@ -106,7 +106,9 @@ class LinkTape:
             self.redaction.know(session)
 
     def __call__(self, step: Step, came: Reply | BleOtaError) -> None:
-        """Write down what is to be kept of a step and what came of it."""
+        """Write down what is to be kept of a step and what came of it; of firmware that is read, nothing."""
+        if isinstance(step, ReadBlock):
+            return
         for words in self._words(step, came):
             self.recorder.note(words)
 

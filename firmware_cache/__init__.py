@@ -17,6 +17,7 @@ from firmware_cache.errors import (
     LinkExpiredError,
     NotCachedError,
     OfflineError,
+    TargetExistsError,
 )
 from firmware_cache.fetching import Notice
 from firmware_cache.garbage import Pruned
@@ -51,6 +52,7 @@ __all__ = [
     "Pruned",
     "Pushed",
     "Ref",
+    "TargetExistsError",
     "Verified",
     "VerifiedFile",
     "default_root",

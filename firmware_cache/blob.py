@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,17 +31,18 @@ class VerifiedFile:
     _quarantine: Path = field(repr=False, compare=False)
 
     @contextmanager
-    def open(self) -> Generator[BinaryIO, None, None]:
+    def open(self, *, into: Callable[[bytes], None] | None = None) -> Generator[BinaryIO, None, None]:
         """Open the file, hash it, and give that very open file for the block, at its start.
 
-        As long as the block lasts no process removes the file to make room.
+        As long as the block lasts no process removes the file to make room. `into` is called with each piece that is
+        hashed, in order, so that a caller who needs a digest of its own does not read the file once more.
 
         Raises:
             DamagedBlobError: The content is not the digest's, or others could change it; it went to quarantine.
             CacheStorageError: The file is gone or cannot be read, or a damaged one cannot be moved.
                 What is read in the block raises a plain `OSError` when the disk fails.
         """
-        file = intact(self.path, self.sha256, self._quarantine, Sums())
+        file = intact(self.path, self.sha256, self._quarantine, Sums(), into)
         if file is None:
             raise _gone(self.path)
         with file:
@@ -65,7 +66,9 @@ class VerifiedFile:
         return content
 
 
-def intact(path: Path, sha256: str, quarantine: Path, sums: Sums) -> BinaryIO | None:
+def intact(
+    path: Path, sha256: str, quarantine: Path, sums: Sums, into: Callable[[bytes], None] | None = None
+) -> BinaryIO | None:
     """Open the blob at `path`, pass it through `sums`, and give the open file, at its start; None when there is none.
 
     Until it is closed no process removes the file to make room.
@@ -79,7 +82,7 @@ def intact(path: Path, sha256: str, quarantine: Path, sums: Sums) -> BinaryIO | 
         return None
     try:
         with storage_errors(f"reading {path}"):
-            sum_up(file, sums)
+            sum_up(file, sums, into)
             file.seek(0)
         if sums.hex("sha256") != sha256:
             _condemn(file, path, quarantine)
@@ -123,10 +126,12 @@ def storage_errors(doing: str) -> Generator[None, None, None]:
         raise CacheStorageError(msg) from error
 
 
-def sum_up(file: BinaryIO, sums: Sums) -> None:
-    """Pass `file`, from where it stands to its end, through `sums` in constant memory."""
+def sum_up(file: BinaryIO, sums: Sums, into: Callable[[bytes], None] | None = None) -> None:
+    """Pass `file`, from where it stands to its end, through `sums` and `into` in constant memory."""
     while chunk := file.read(CHUNK_BYTES):
         sums.update(chunk)
+        if into is not None:
+            into(chunk)
 
 
 def isolate(path: Path, quarantine: Path) -> None:

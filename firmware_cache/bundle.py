@@ -16,13 +16,15 @@ The names of an index prove nothing and decide nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from firmware_cache.blob import CHUNK_BYTES, storage_errors
-from firmware_cache.errors import ContentError
+from firmware_cache.errors import ContentError, TargetExistsError
 from firmware_cache.files import whole
 from firmware_cache.listing import Entry, chosen, copy
 from firmware_cache.meta import Known, known_from
@@ -49,10 +51,19 @@ class Imported:
 # ---------------------------------------------------------------- out
 
 
-def export(store: Store, path: Path, digests: Iterable[str] | None = None) -> tuple[Entry, ...]:
+def export(
+    store: Store, path: Path, digests: Iterable[str] | None = None, *, replace: bool = False
+) -> tuple[Entry, ...]:
     """Write every blob, or those of `digests`, into one tar that takes the name `path` when it is whole.
 
+    Args:
+        store: Where from.
+        path: Where to.
+        digests: Which; None is all.
+        replace: Whether a file or a link of that name is replaced; what a link leads to is left as it is.
+
     Raises:
+        TargetExistsError: There is one and `replace` is False, or it is neither file nor link.
         ValueError: One of `digests` is no SHA-256.
         NotCachedError: One of `digests` is not here.
         ContentError: They are more than a bundle holds.
@@ -62,7 +73,7 @@ def export(store: Store, path: Path, digests: Iterable[str] | None = None) -> tu
     wanted = chosen(store, digests)
     index = _index(wanted)
     CAPS.check((e.size_bytes for e in wanted), len(index))
-    with storage_errors(f"writing {path}"), whole(path) as out:
+    with _written(path, replace=replace) as out:
         out.write(header(INDEX, len(index)) + index + padding(len(index)))
         for entry in wanted:
             out.write(header(f"{BLOBS}/{entry.sha256}", entry.size_bytes))
@@ -70,6 +81,23 @@ def export(store: Store, path: Path, digests: Iterable[str] | None = None) -> tu
             out.write(padding(entry.size_bytes))
         out.write(END)
     return wanted
+
+
+@contextmanager
+def _written(path: Path, *, replace: bool) -> Generator[BinaryIO, None, None]:
+    """Give the file to write a bundle into. Raises as `export`."""
+    with storage_errors(f"writing {path}"):
+        if not path.is_symlink() and path.exists() and not path.is_file():
+            msg = f"{path} is no ordinary file, so it is not replaced by a bundle"
+            raise TargetExistsError(msg, replaceable=False)
+        try:
+            if not replace and os.path.lexists(path):  # before gigabytes are written, and again at the end
+                raise FileExistsError
+            with whole(path, over=replace) as out:
+                yield out
+        except FileExistsError:
+            msg = f"{path} exists already, and is left as it is"
+            raise TargetExistsError(msg, replaceable=True) from None
 
 
 def _index(wanted: Iterable[Entry]) -> bytes:

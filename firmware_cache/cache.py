@@ -199,17 +199,20 @@ class FirmwareCache:
         """
         return push(self._store, folder, digests)
 
-    def export(self, path: Path, digests: Iterable[str] | None = None) -> tuple[Entry, ...]:
+    def export(self, path: Path, digests: Iterable[str] | None = None, *, replace: bool = False) -> tuple[Entry, ...]:
         """Write every blob, or those of `digests`, into one tar that takes the name `path` when it is whole.
 
+        A file or a link of that name is replaced with `replace` alone; what a link leads to is left as it is.
+
         Raises:
+            TargetExistsError: There is one and `replace` is False, or it is neither file nor link.
             ValueError: One of `digests` is no SHA-256.
             NotCachedError: One of `digests` is not here.
             ContentError: They are more than a bundle holds, see `bundle.Caps`.
             DamagedBlobError: One is damaged, and is in quarantine now. No bundle was written.
             CacheStorageError: A blob cannot be read, or the bundle cannot be written.
         """
-        return export(self._store, path, digests)
+        return export(self._store, path, digests, replace=replace)
 
     def import_(self, path: Path) -> Imported:
         """Take in the blobs of a bundle, each held against its digest; damaged ones are named and not kept.

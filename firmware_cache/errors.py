@@ -10,6 +10,7 @@
     ├── NotCachedError        a file that is wanted from here alone is not here
     │   └── OfflineError          and the network was not to be asked
     └── CacheStorageError     disk full, permission, any other error of the file system
+        └── TargetExistsError     what is to be written would replace something
 
 Anything else that is raised is a bug, or was raised by the caller's own `progress`.
 """
@@ -102,6 +103,19 @@ class CacheStorageError(FirmwareCacheError):
     """The file system said no."""
 
     hint = "Check free space and permissions of the folder"
+
+
+class TargetExistsError(CacheStorageError):
+    """What was to be written would replace something that is there; it was left as it is.
+
+    `replaceable` says that it is a file or a link, which is replaced if the caller asks for that.
+    """
+
+    hint = "Name another file"
+
+    def __init__(self, sentence: str, *, replaceable: bool) -> None:
+        super().__init__(sentence)
+        self.replaceable = replaceable
 
 
 def clean(text: str) -> str:

@@ -11,6 +11,7 @@ lost its name, and Windows deletes no file that is open.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import time
@@ -58,10 +59,15 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def whole(target: Path) -> Generator[BinaryIO, None, None]:
+def whole(target: Path, *, over: bool = True) -> Generator[BinaryIO, None, None]:
     """Write a file that gets its name at the end of the block, whole; after an error there is none.
 
+    Args:
+        target: Its name. A link of that name is replaced, and what it leads to is left as it is.
+        over: Whether a file of that name is replaced.
+
     Raises:
+        FileExistsError: There is one, and `over` is False.
         OSError: The file system says no.
     """
     # In the same folder: a rename does not leave its file system.
@@ -71,10 +77,30 @@ def whole(target: Path) -> Generator[BinaryIO, None, None]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        replace(temporary, target)
+        if over:
+            replace(temporary, target)
+        else:
+            _name(temporary, target)
     finally:
         with suppress(OSError):  # gone, where all went well
             temporary.unlink()
+
+
+def _name(source: Path, target: Path) -> None:
+    """Give `source` the name `target`, which must be free.
+
+    Raises:
+        FileExistsError: It is not.
+        OSError: The file system says no otherwise.
+    """
+    try:
+        os.link(source, target)  # unlike a rename this never replaces
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, as on many sticks: here a race is possible
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        replace(source, target)
 
 
 def share(file: BinaryIO, *, pause: Callable[[float], None] = time.sleep) -> bool:

@@ -104,3 +104,8 @@ def whole_plan(world: World) -> FetchPlan:
 def content(world: World, at: int = 0) -> bytes:
     """What must lie in the device's flash at the end."""
     return b"".join(world.firmware(f) for f in world.components[at].files)
+
+
+async def bytes_of(image: VerifiedImage) -> bytes:
+    """The bytes that would be sent."""
+    return b"".join([await image.content.block(n) for n in range(len(image.content.summary.blocks))])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ble_ota.content import BLOCK_BYTES
 from ble_ota.errors import (
     BleOtaError,
     CancelledByDeviceError,
@@ -21,6 +22,7 @@ from ble_ota.errors import (
     PauseNeverEndedError,
     RefusedByDeviceError,
     StorageError,
+    TrustError,
     UnprovenError,
 )
 from ble_ota.events import DeviceRebooting, Event, LinkConnected, LinkLost, TransferProgress, TransferResumed
@@ -622,3 +624,28 @@ async def test_a_busy_device_says_so_and_takes_the_file_when_it_is_not(tmp_path:
     with pytest.raises(DeclinedByDeviceError):
         await install(on)
     assert await install(on) == "1.1.0"
+
+
+def edited_after(on: Bench, sent: int) -> VerifiedImage:
+    """The image of a file that is edited once the device has taken so many bytes."""
+    (image,), whole = images(on.world), content(on.world)
+
+    async def read(offset: int, length: int) -> bytes:
+        now = whole if on.device.stats.bytes < sent else whole[:-1] + b"?"
+        return now[offset : offset + length]
+
+    return replace(image, content=replace(image.content, read=read))
+
+
+async def test_a_file_that_is_edited_while_it_is_sent_ends_there_and_the_device_forgets_it(tmp_path: Path) -> None:
+    on = bench(tmp_path, Habits(chunk_bytes=4000), size=2 * BLOCK_BYTES + 100)
+    installer = await on.installer()
+    with pytest.raises(TrustError, match="has changed since it was verified"):
+        await installer.install(planned(on.world), [edited_after(on, BLOCK_BYTES)])
+    assert "link.lost" not in on.names  # nor tried again
+    assert "transfer.done" not in on.names
+    assert BLOCK_BYTES <= on.device.stats.bytes < 2 * BLOCK_BYTES + 4000
+    assert (on.device.version("MAIN"), on.device.running("MAIN")) == ("1.0.0", b"")
+    sent = on.device.stats.bytes
+    assert await install(on) == "1.1.0"
+    assert on.device.stats.bytes == sent + on.world.components[0].files[0].size_bytes  # nothing was carried on

@@ -95,9 +95,9 @@ def test_what_runs_is(versions: dict[str, str], kind: ComponentKind, running: st
     assert device.running(component("fw", kind)) == running
 
 
-def test_an_image_that_fits_its_plan_is_verified() -> None:
+async def test_an_image_that_fits_its_plan_is_verified() -> None:
     image = VerifiedImage.check(planned(SHA256, CRC32), CONTENT)
-    assert (image.content, image.sha256) == (CONTENT, SHA256.hex)
+    assert (await image.content.block(0), image.size_bytes, image.sha256) == (CONTENT, 9, SHA256.hex)
 
 
 def test_the_sha256_is_known_also_of_an_old_plan() -> None:

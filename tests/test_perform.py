@@ -8,11 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from ble_ota.errors import AttRefusedError, BleOtaError, LinkLostError, StopAsked
+from ble_ota.content import Content
+from ble_ota.errors import AttRefusedError, BleOtaError, LinkLostError, StopAsked, TrustError
 from ble_ota.link import Link, LinkFacts, uuid16
 from ble_ota.perform import GOODBYE_S, GOODBYE_STEPS, perform
 from ble_ota.protocols.quecthing import frame
-from ble_ota.script import Await, Notified, Progress, Read, Reply, Script, Step, Subscribe, Write, notified, read
+from ble_ota.script import (
+    Await,
+    BlockReader,
+    Notified,
+    Progress,
+    Read,
+    ReadBlock,
+    Reply,
+    Script,
+    Step,
+    Subscribe,
+    Write,
+    notified,
+    read,
+)
 from ble_ota.virtual.peripherals.quecthing import Habits
 from tests.bench import Bench, bench, images, planned
 
@@ -455,3 +470,27 @@ async def test_a_tape_is_told_of_a_stop_and_of_the_goodbye() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [(step, type(came)) for step, came in taken] == [(DATA, Reply), (WAIT, StopAsked), (BYE, Reply)]
+
+
+async def test_a_block_is_read_of_the_file_that_the_step_names(link: Link) -> None:
+    file = Content.of(b"firmware")
+    assert await perform(BlockReader(file, 8).read(1, 4), link) == b"irm"
+
+
+async def test_a_block_that_is_not_trusted_is_thrown_in(link: Link) -> None:
+    async def read(_offset: int, _length: int) -> bytes:
+        return b"hardware"
+
+    changed = Content(Content.of(b"firmware").summary, read)
+    seen: list[Step] = []
+
+    def script() -> Script[str]:
+        try:
+            yield from BlockReader(changed, 8).read(0, 8)
+        except TrustError:
+            yield Progress(0, 8)
+            return "goodbye"
+        return "missed"
+
+    assert await perform(script(), link, tape=lambda step, _: seen.append(step)) == "goodbye"
+    assert [type(step) for step in seen] == [ReadBlock, Progress]

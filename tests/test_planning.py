@@ -22,7 +22,8 @@ from ble_ota.model import (
     PlannedFile,
     UpToDate,
 )
-from ble_ota.planning import Order, Policy, decide, order
+from ble_ota.planning import MEGABYTE, Order, Policy, decide, order
+from ble_ota.settings import isolated
 
 SHA256, MD5, CRC32 = Digest(Algorithm.SHA256, "aa"), Digest(Algorithm.MD5, "bb"), Digest(Algorithm.CRC32, "cc")
 FILE = PlannedFile("https://x.invalid/f", 100, (SHA256,))
@@ -246,6 +247,32 @@ CONDITIONS = pytest.mark.parametrize(
     ("condition", "needed", "enough", "short"),
     [("battery_percent", 30, 30, 29), ("rssi_dbm", -70, -70, -71), ("free_bytes", 4096, 4096, 4095)],
 )
+
+
+@pytest.mark.parametrize(("most", "allowed"), [(200, True), (199, False)])
+def test_a_plan_is_refused_over_the_total_that_is_allowed(most: int, allowed: bool) -> None:
+    fetched = replace(FETCHED, components=(FIRMWARE, MCU))
+    decision = decide(DEVICE, fetched, replace(STRICT, plan_max_bytes=most), now_s=NOW_S)
+    assert isinstance(decision, Plan if allowed else Blocked)
+
+
+def test_the_refusal_names_the_setting_and_a_value_that_is_enough() -> None:
+    large = replace(FILE, size_bytes=IMAGE_MAX_BYTES)
+    decision = decided(files=(large,) * 5 + (replace(FILE, size_bytes=12_000_001),))
+    assert "512000001 bytes in all, over the limit of 512000000" in why(decision)
+    assert isinstance(decision, Blocked)
+    assert "plan_max_mb = 513" in decision.hint
+    assert isinstance(decided(policy=replace(STRICT, plan_max_bytes=513 * MEGABYTE), files=(large,) * 5), Plan)
+
+
+def test_the_limit_is_that_of_the_settings() -> None:
+    assert STRICT.plan_max_bytes == isolated().plan_max_mb * MEGABYTE
+
+
+def test_what_is_installed_already_counts_to_the_total() -> None:
+    fetched = replace(FETCHED, components=(FIRMWARE, MCU))
+    device = replace(DEVICE, versions={"fw": "1.1.0", "mcu": "2.0"})
+    assert isinstance(decide(device, fetched, replace(STRICT, plan_max_bytes=199), now_s=NOW_S), Blocked)
 
 
 @pytest.mark.parametrize(("free", "fits"), [(100, True), (99, False), (None, True)])

@@ -95,6 +95,16 @@ def test_a_report_number_the_platform_cannot_have_is_refused(outcome: str, numbe
         isolated(report_status={outcome: number})
 
 
+@pytest.mark.parametrize(("most", "fits"), [(0, False), (1, True), (20_000, True), (20_001, False)])
+def test_the_limit_of_a_plan_is_one_megabyte_to_all_that_a_plan_can_name(most: int, fits: bool) -> None:
+    assert isolated().plan_max_mb == 512
+    if fits:
+        assert isolated(plan_max_mb=most).plan_max_mb == most
+        return
+    with pytest.raises(SettingsError, match="plan_max_mb"):
+        isolated(plan_max_mb=most)
+
+
 def test_success_and_failure_have_no_number_by_default() -> None:
     assert load().report_status.known() == {"confirmed": 2}
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from ble_ota import __version__
-from ble_ota.errors import AttRefusedError, BleOtaError, DeviceNotFoundError, LinkLostError
+from ble_ota.content import Content
+from ble_ota.errors import AttRefusedError, BleOtaError, DeviceNotFoundError, LinkLostError, TrustError
 from ble_ota.link import Advert, Characteristic, LinkFacts, uuid16
 from ble_ota.model import Mark
-from ble_ota.script import Await, Notified, Progress, Read, Reply, Step, Subscribe, Write
+from ble_ota.script import Await, Notified, Progress, Read, ReadBlock, Reply, Step, Subscribe, Write
 from ble_ota.tape import LinkTape, Recorder
 from ble_ota.transcript import Words
 from tests.protocols.quecthing.words import component, image
@@ -174,6 +175,14 @@ class Whisper:
     def feed(self, step: Step, came: Reply | BleOtaError) -> Iterator[Words]:
         if isinstance(step, Write):
             yield {"out": len(step.data), "knows": self._session, "failed": isinstance(came, BleOtaError)}
+
+
+@pytest.mark.parametrize("redact", [None, Whisper])
+@pytest.mark.parametrize("came", [Reply(b"firmware", 0.1), TrustError("changed")])
+def test_of_firmware_that_is_read_nothing_is_kept(
+    paper: Paper, redact: type[Whisper] | None, came: Reply | BleOtaError
+) -> None:
+    assert told(paper, (ReadBlock(Content.of(b"firmware"), 0), came), redact=redact) == []
 
 
 def test_a_redaction_says_what_is_kept(paper: Paper) -> None:

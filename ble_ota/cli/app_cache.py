@@ -119,11 +119,12 @@ async def cache_export(
     common: Common,
     file: Annotated[Path, typer.Argument(help="The bundle to write: a plain tar.")],
     which: Some = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> int:
     """Write files into a bundle, to carry them to a machine with no network."""
     from ble_ota.cli.cache import export as job
 
-    return await job(common, common.settings(), file, which or [])
+    return await job(common, common.settings(), file, which or [], force=force)
 
 
 @command(cache_app, "import", group="cache")

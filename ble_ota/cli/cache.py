@@ -15,7 +15,7 @@ from ble_ota.cli.doors import cache_errors
 from ble_ota.cli.render import size
 from ble_ota.errors import TrustError, UsageError
 from ble_ota.settings import Settings
-from firmware_cache import FirmwareCache, Known, NotCachedError
+from firmware_cache import FirmwareCache, Known, NotCachedError, TargetExistsError
 
 SHORTEST = 6  # digits of a digest that a person must type
 HEX = frozenset("0123456789abcdef")
@@ -150,16 +150,16 @@ async def push(common: Common, settings: Settings, folder: Path, which: Sequence
     return 0
 
 
-async def export(common: Common, settings: Settings, file: Path, which: Sequence[str]) -> int:
-    """Run `ble-ota cache export`: all files, or some, as one tar.
+async def export(common: Common, settings: Settings, file: Path, which: Sequence[str], *, force: bool = False) -> int:
+    """Run `ble-ota cache export`: all files, or some, as one tar; with `force` in the place of an older one.
 
     Raises:
-        UsageError: There is no such file, or several begin so.
+        UsageError: There is no such file, or several begin so; or `file` exists and may not be replaced.
         TrustError: One is damaged, and is in quarantine now.
     """
     cache = _cache(settings)
-    with _errors():
-        found = await asyncio.to_thread(lambda: cache.export(file, _some(cache, which)))
+    with _errors(), _not_over_another():
+        found = await asyncio.to_thread(lambda: cache.export(file, _some(cache, which), replace=force))
     lines = [*(f"{e.sha256}  {shelf.names(e)}" for e in found), f"{shelf.count(found)} in {file}"]
     common.result({"bundle": str(file), "files": [shelf.data(e) for e in found]}, "\n".join(lines))
     return 0
@@ -178,6 +178,16 @@ async def import_(common: Common, settings: Settings, file: Path) -> int:
     lines += [f"{d} is named by the bundle, and is not in it" for d in found.missing]
     common.result(asdict(found), shelf.lines(lines, found.present, "was here already"))
     return 21 if found.damaged or found.missing else 0
+
+
+@contextmanager
+def _not_over_another() -> Generator[None, None, None]:
+    """Raise `UsageError` for a bundle that would replace a file."""
+    try:
+        yield
+    except TargetExistsError as error:
+        flag = ", or pass `--force` to replace this one" if error.replaceable else ""
+        raise UsageError(str(error), hint=f"{error.hint}{flag}") from error
 
 
 # ---------------------------------------------------------------- which

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import firmware_cache
 from ble_ota import images
 from ble_ota.cli.shelf import bring
+from ble_ota.content import Content, Hasher
 from ble_ota.errors import CloudUnreachableError, StorageError, TrustError
 from ble_ota.events import (
     DownloadDone,
@@ -20,6 +21,7 @@ from ble_ota.events import (
     ImageVerified,
     Warned,
 )
+from ble_ota.image_file import content_of
 from ble_ota.model import Algorithm, Component, DeviceInfo, PlannedFile, VerifiedImage
 from ble_ota.settings import Settings
 from ble_ota.update import Fetch, FetchPlanOf
@@ -28,12 +30,15 @@ Again: TypeAlias = Callable[[Component, PlannedFile], Awaitable[PlannedFile | No
 """Asks for the plan again, for a fresh address of the same file; None where it is no longer in the plan."""
 
 
-def fetcher(settings: Settings, emit: Emit, *, offline: bool = False, again: Again | None = None) -> Fetch:
-    """Downloads through the cache; the bytes that are hashed are the bytes that are sent.
+def fetcher(
+    settings: Settings, emit: Emit, files: ExitStack, *, offline: bool = False, again: Again | None = None
+) -> Fetch:
+    """Downloads through the cache; what is hashed is what is sent, from the same open file.
 
     Args:
         settings: Where the cache and its mirrors are, and how slow a download may be.
         emit: Hears how it goes.
+        files: Keeps the files of the cache open until they are sent; the caller closes it.
         offline: Take the file from the cache, or a folder that mirrors it, and from nowhere else.
         again: What to do about a link that has expired; None leaves it at that.
     """
@@ -61,11 +66,18 @@ def fetcher(settings: Settings, emit: Emit, *, offline: bool = False, again: Aga
                     raise
                 found = await from_(fresh.url)
             emit(DownloadDone(component.no, found.size_bytes, found.sha256, found.cached))
-            content = await asyncio.to_thread(found.read)
+            content = await asyncio.to_thread(_held, found, files)
             await asyncio.to_thread(cache.name, found, firmware_cache.Known(file.name, component.target_version))
-        return await verify(component, file, content, emit)
+        return verify(component, file, content, emit)
 
     return fetch
+
+
+def _held(found: firmware_cache.VerifiedFile, files: ExitStack) -> Content:
+    """Open a file of the cache and sum it up, in one pass. Blocks on the disk; raises the cache's errors."""
+    hasher = Hasher()
+    file = files.enter_context(found.open(into=hasher.update))
+    return content_of(file, hasher.summary(), str(found.path))
 
 
 def relinked(fetch_plan: FetchPlanOf, device: DeviceInfo) -> Again:
@@ -86,10 +98,10 @@ def _mirror(place: str) -> firmware_cache.Mirror:
     return firmware_cache.FolderMirror(Path(place).expanduser())
 
 
-async def verify(component: Component, file: PlannedFile, content: bytes, emit: Emit) -> VerifiedImage:
+def verify(component: Component, file: PlannedFile, content: Content, emit: Emit) -> VerifiedImage:
     """Check `content` against the plan. Raises `TrustError`."""
-    image = await asyncio.to_thread(VerifiedImage.check, file, content)
-    emit(ImageVerified(component.no, len(content), image.sha256, images.describe(content).format))
+    image = VerifiedImage.of(file, content)
+    emit(ImageVerified(component.no, image.size_bytes, image.sha256, images.describe(content.summary).format))
     return image
 
 

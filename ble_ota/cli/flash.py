@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,15 +15,16 @@ from ble_ota.cli.carried import claim, consent, unverified
 from ble_ota.cli.choose import chosen
 from ble_ota.cli.common import Common
 from ble_ota.cli.doors import verify
-from ble_ota.cli.inspect import read_file
 from ble_ota.cli.journal import journal_of
 from ble_ota.cli.record import meet, recorded
 from ble_ota.cli.run import Run
 from ble_ota.cli.session import device_name, secret
 from ble_ota.cli.update import decider, patience_of, policy_of
 from ble_ota.cli.wiring import drivers_of, radio_of, vault_of
+from ble_ota.content import Content
 from ble_ota.errors import UsageError
 from ble_ota.events import Emit
+from ble_ota.image_file import opened
 from ble_ota.images import describe as describe_image
 from ble_ota.install import Installer
 from ble_ota.model import (
@@ -103,7 +105,8 @@ async def bring_file(task: Task) -> Outcome:
     run.limit(settings.deadline_s)
     wanted = Wanted.parse(wish.device or "")
     journal = await journal_of(run, settings, wanted, wish.arguments(), carries_on=task.carries_on)
-    content = await asyncio.to_thread(read_file, wish.file)
+    files = run.hold(ExitStack())
+    content = await asyncio.to_thread(lambda: files.enter_context(opened(wish.file)))
     version = _version(run.common, wish, content)
     policy = policy_of(settings, allow_downgrade=wish.allow_downgrade, attended=not wish.yes, reinstall=wish.reinstall)
     async with radio_of(settings) as radio:
@@ -140,9 +143,9 @@ async def bring_file(task: Task) -> Outcome:
         )
 
 
-def _version(common: Common, wish: Wish, content: bytes) -> str:
+def _version(common: Common, wish: Wish, content: Content) -> str:
     """What the file brings: by its own word, by `--to`, or by asking."""
-    version = describe_image(content).version or wish.to or ""
+    version = describe_image(content.summary).version or wish.to or ""
     version = version or common.ask(f"Version that {wish.file.name} brings", flag="--to VERSION")
     if clean(version) != version or not version.strip() or len(version) > 64:
         msg = "a version has 1 to 64 visible characters"
@@ -175,15 +178,15 @@ def _named(target: Target, wanted: Wanted) -> Target:
     return replace(target, product_key=wanted.product_key, device_key=wanted.device_key)
 
 
-async def _plan(file: Path, content: bytes, version: str, device: DeviceInfo) -> FetchPlan:
-    digest = Digest(Algorithm.SHA256, Algorithm.SHA256.hex(content))
-    planned = PlannedFile("", len(content), (digest,), name=clean(file.name, most=64))
+async def _plan(file: Path, content: Content, version: str, device: DeviceInfo) -> FetchPlan:
+    digest = Digest(Algorithm.SHA256, content.summary.sha256)
+    planned = PlannedFile("", content.size_bytes, (digest,), name=clean(file.name, most=64))
     component = Component("", ComponentKind.MODULE, version, "", (planned,))
     return FetchPlan("local file", device.product_key, device.device_key, (component,))
 
 
-async def _fetch(content: bytes, emit: Emit, component: Component, file: PlannedFile) -> VerifiedImage:
-    return await verify(component, file, content, emit)
+async def _fetch(content: Content, emit: Emit, component: Component, file: PlannedFile) -> VerifiedImage:
+    return verify(component, file, content, emit)
 
 
 async def _no_report(_component: Component, _outcome: Literal["confirmed", "succeeded", "failed"]) -> None:

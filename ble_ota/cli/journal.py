@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from ble_ota import __version__
+from ble_ota.cli.common import Common
 from ble_ota.cli.marks import LedgerMarks
 from ble_ota.cli.run import Run
 from ble_ota.events import DeviceVerified, Emit, Event, PlanDecided, PlanShown
@@ -124,7 +125,7 @@ async def journal_of(
             run.id,
             run.command,
             str(wanted),
-            arguments,
+            {**arguments, **settings_source(run.common)},
             plain,
             settings.radio,
             settings.cloud,
@@ -139,6 +140,11 @@ async def journal_of(
         [row.id for row in await ledger.runs(only_open=True) if row.id != run.id and _died_early(row)]
     )
     return run.journal
+
+
+def settings_source(common: Common) -> dict[str, str]:
+    """Return the settings file and the profile that a command names, as `resume` needs them; "" for none."""
+    return {"config": str(common.config.absolute()) if common.config else "", "profile": common.profile}
 
 
 def _died_early(row: RunRow) -> bool:

@@ -16,6 +16,7 @@ from ble_ota.cli.common import Common
 from ble_ota.cli.run import Run
 from ble_ota.cli.verdict import Ended, of_error, of_outcome
 from ble_ota.cli.wiring import drivers_of
+from ble_ota.content import BLOCK_BYTES, Content, Hasher
 from ble_ota.errors import BleOtaError, SettingsError, StopAsked
 from ble_ota.events import Emit, Event, Verdict
 from ble_ota.install import Installer, Patience
@@ -169,13 +170,25 @@ class _Marks:
 
 def _zeros(part: Part) -> tuple[Component, list[VerifiedImage]]:
     """A component as it was, its files of zeros."""
-    contents = [bytes(size) for size, _, _ in part.files]
+    contents = [zeros(size) for size, _, _ in part.files]
     files = tuple(
-        PlannedFile("", size, tuple(Digest(a, a.hex(content)) for a in algorithms), n, name)
+        PlannedFile("", size, tuple(Digest(a, content.summary.digests[a.value]) for a in algorithms), n, name)
         for n, (content, (size, algorithms, name)) in enumerate(zip(contents, part.files, strict=True))
     )
     component = Component(part.no, part.kind, part.target_version, "", files)
-    return component, [VerifiedImage.check(f, c) for f, c in zip(files, contents, strict=True)]
+    return component, [VerifiedImage.of(f, c) for f, c in zip(files, contents, strict=True)]
+
+
+def zeros(size_bytes: int) -> Content:
+    """Make the content of a file of zeros, which takes no memory: a transcript may name gigabytes."""
+    hasher = Hasher()
+    for start in range(0, size_bytes, BLOCK_BYTES):
+        hasher.update(bytes(min(BLOCK_BYTES, size_bytes - start)))
+
+    async def read(_offset: int, length: int) -> bytes:
+        return bytes(length)
+
+    return Content(hasher.summary(), read)
 
 
 def _patience(words: Words) -> Patience:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ble_ota.cli import ask, flash, update
 from ble_ota.cli.common import Common
-from ble_ota.cli.inspect import read_file
 from ble_ota.cli.journal import place_of
 from ble_ota.cli.run import Run
 from ble_ota.cli.wiring import vault_of
-from ble_ota.errors import TrustError, UsageError
+from ble_ota.errors import SettingsError, TrustError, UsageError
+from ble_ota.image_file import opened
 from ble_ota.ledger import Ledger, RunRow
 from ble_ota.model import Algorithm, Digest, Outcome, UpToDate
 from ble_ota.settings import Settings
@@ -27,6 +27,8 @@ class Left:
 
     row: RunRow
     settings: Settings
+    common: Common
+    """The options of this command, with the settings file and the profile of that run."""
 
 
 async def resume(common: Common, run_id: str | None) -> int:
@@ -35,7 +37,10 @@ async def resume(common: Common, run_id: str | None) -> int:
 
     async def job() -> Outcome:
         left = await _left(common, run_id)
-        return left if isinstance(left, UpToDate) else await _carry_on(run, left)
+        if isinstance(left, UpToDate):
+            return left
+        run.common = left.common
+        return await _carry_on(run, left)
 
     return await run.tell(job)
 
@@ -44,24 +49,44 @@ async def _left(common: Common, run_id: str | None) -> Left | UpToDate:
     """What is to be carried on: in the user's ledger, else in that of a demo that was killed.
 
     Raises:
-        UsageError: There is no run of this name.
+        UsageError: There is no run of this name, or it had another profile than this command names.
+        SettingsError: The settings file or the profile of that run is gone.
     """
     settings = common.settings()
     found = await _in_ledger(settings, run_id)
     if isinstance(found, RunRow):
-        return Left(found, common.settings(radio=found.radio, cloud=found.cloud))
+        return _as_then(common, found)
     from ble_ota.cli.demo import unfinished_demo
 
     demo = unfinished_demo(settings.state_dir)
     if demo is not None:
         in_demo = await _in_ledger(demo, run_id)
         if isinstance(in_demo, RunRow):
-            return Left(in_demo, demo)
+            return Left(in_demo, demo, common)
         found = found or in_demo
     if found is None:
         msg = f"there is no run {clean(run_id or '', most=200)}"
         raise UsageError(msg, hint="`ble-ota history` lists the runs")
     return found
+
+
+def _as_then(common: Common, row: RunRow) -> Left:
+    """Load the settings that the run had: its profile, its radio and cloud, and its file unless another is named.
+
+    A run that kept no profile is older than this: there the one that this command names holds.
+    """
+    profile = str(row.arguments.get("profile", common.profile))
+    if common.profile not in ("", profile):
+        began = f"with the profile {profile!r}" if profile else "without a profile"
+        msg = f"run {row.id} was begun {began}, and {common.profile!r} is named now"
+        raise UsageError(msg, hint=f"Run `ble-ota resume {row.id}` without `--profile`")
+    config = common.config or (Path(kept) if (kept := row.arguments.get("config")) else None)
+    then = replace(common, profile=profile, config=config)
+    try:
+        return Left(row, then.settings(radio=row.radio, cloud=row.cloud), then)
+    except SettingsError as error:
+        msg = f"run {row.id} cannot be resumed with the settings it had: {error}"
+        raise SettingsError(msg, hint=error.hint) from error
 
 
 async def _in_ledger(settings: Settings, run_id: str | None) -> RunRow | UpToDate | None:
@@ -128,9 +153,15 @@ async def _file(row: RunRow) -> Path:
         TrustError: It has changed.
     """
     file = Path(str(row.arguments["file"]))
-    digest = str(Digest(Algorithm.SHA256, Algorithm.SHA256.hex(await asyncio.to_thread(read_file, file))))
+    digest = str(Digest(Algorithm.SHA256, await asyncio.to_thread(_sha256, file)))
     agreed = row.plan["components"][0]["files"][0]["digests"]
     if digest not in agreed:
         msg = f"{file} is {digest} now, and {', '.join(agreed)} was agreed to in run {row.id}"
         raise TrustError(msg, hint="Bring that file back, or run `ble-ota flash` with this one")
     return file
+
+
+def _sha256(file: Path) -> str:
+    """Return the SHA-256 of a local file. Blocks on the disk; raises as `image_file.opened`."""
+    with opened(file) as content:
+        return content.summary.sha256

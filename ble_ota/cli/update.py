@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from ble_ota.cli.session import filled, known, secret, session_of
 from ble_ota.cli.wiring import drivers_of, radio_of, vault_of
 from ble_ota.install import Installer, Patience
 from ble_ota.model import Blocked, Consent, DeviceInfo, FetchPlan, Outcome, Plan, UpToDate
-from ble_ota.planning import Policy, decide
+from ble_ota.planning import MEGABYTE, Policy, decide
 from ble_ota.settings import Settings
 from ble_ota.tape import Recorder
 from ble_ota.target import Wanted, identify
@@ -63,6 +64,7 @@ def policy_of(settings: Settings, *, allow_downgrade: bool, attended: bool, rein
         accept_md5=settings.accept_md5,
         attended=attended,
         reinstall=reinstall,
+        plan_max_bytes=settings.plan_max_mb * MEGABYTE,
     )
 
 
@@ -112,7 +114,13 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
             decide=decider(task.policy),
             consent=consent(run, journal, task.consent),
             report=reporter(center, journal, emit),
-            fetch=fetcher(settings, emit, offline=task.offline, again=relinked(center.fetch_plan, device)),
+            fetch=fetcher(
+                settings,
+                emit,
+                run.hold(ExitStack()),
+                offline=task.offline,
+                again=relinked(center.fetch_plan, device),
+            ),
             install=installer.install,
             record=run.record,
             prove=installer.prove,

@@ -78,6 +78,10 @@ CODES: Mapping[int, Meaning] = MappingProxyType(
     }
 )
 
+LOCKED_S: Mapping[int, float] = {5147: 20 * 60, 5148: 20 * 60, 5325: 24 * 3600}
+"""Code to the seconds for which the platform locks an account or an address, as the hints above say."""
+
+TOKEN_REFUSED = Meaning(TokenRejectedError, "no message")  # of a refresh: its codes are not documented
 UNKNOWN = Meaning(ApiError, "no message", "Look the code up in the Developer Center's error list")
 
 
@@ -85,3 +89,8 @@ def api_error(code: int, msg: str, *, doing: str) -> ApiError:
     """Make the error for `code`; `msg` is the server's own text, shown clean and cut to 200 characters."""
     meaning = CODES.get(code, UNKNOWN)
     return meaning.error(code, one_line(msg) or meaning.words, doing=doing, hint=meaning.hint)
+
+
+def ends_session(code: int) -> bool:
+    """Return True if a refresh refused with `code` means that only a new login helps; codes not listed do."""
+    return issubclass(CODES.get(code, TOKEN_REFUSED).error, TokenRejectedError | LoginRefusedError)

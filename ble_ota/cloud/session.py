@@ -11,7 +11,8 @@
                      └─────────────── use its pair ◄───────────┘
 
 A pair of another process that is refused too is renewed in its turn, once. A session that is kept no more was ended
-by somebody, and is never brought back. A login is never tried twice: accounts lock.
+by somebody, and is never brought back. A login is never tried twice: accounts lock. A refresh that was answered with a
+lock is not sent again while the lock lasts: more attempts make it longer.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ class Session:
         self._one_refresh = asyncio.Lock()
         self._fresh: Tokens | None = None  # the last pair that the Developer Center gave to us, not to another process
         self._unkept = False  # the store did not take that pair: what it has is older
+        self._locked: tuple[int, float] | None = None  # code of the last lock, and the clock's time at which it ends
         self._clock_wrong = False  # brand-new tokens look expired by our clock: only 5032 tells then
 
     async def log_in(self, name: str, values: Mapping[str, object], *, secrets: tuple[str, ...]) -> Tokens:
@@ -203,15 +205,20 @@ class Session:
                 return self.tokens
 
     async def _refreshed(self, used: Tokens) -> Tokens:
-        """New tokens for `used`; those that are kept, where somebody who did not wait for the lock was quicker."""
+        """Return new tokens for `used`, or the pair that another process has kept meanwhile.
+
+        Raises:
+            AccountLockedError: The platform has locked the account or this address; a login would not help.
+            TokenRejectedError: The session is over.
+            CloudError: Another fault; the session may go on later.
+        """
+        self._check_lock()
         refresh: Secret = used.refresh
         values = {"refresh_token": refresh.reveal()}
         secrets = (refresh.reveal(), used.access.reveal())
         try:
             data = await self._exchange.call(self._endpoints["refreshToken"], values, doing=RENEWING, secrets=secrets)
         except ApiError as error:
-            if error.code == codes.SERVICE_EXCEPTION:
-                raise
             rejected = error
         else:
             tokens = self._took(data, RENEWING)
@@ -222,7 +229,16 @@ class Session:
         kept = await off_loop(self._kept)
         if kept is not None and kept.access != used.access:
             return kept
-        raise TokenRejectedError(rejected.code, "the session cannot be renewed", doing=RENEWING)
+        if codes.ends_session(rejected.code):
+            raise TokenRejectedError(rejected.code, "the session cannot be renewed", doing=RENEWING)
+        if rejected.code in codes.LOCKED_S:
+            self._locked = rejected.code, self._clock() + codes.LOCKED_S[rejected.code]
+        raise rejected
+
+    def _check_lock(self) -> None:
+        """Raise `AccountLockedError` while a lock lasts that an earlier refresh was answered with."""
+        if self._locked is not None and self._clock() < self._locked[1]:
+            raise codes.api_error(self._locked[0], "", doing=RENEWING)
 
     def _took(self, data: object, doing: str) -> Tokens:
         """Go on with what the Developer Center has just given."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ble_ota.errors import ApiError, CloudError, TokenRejectedError
+from ble_ota.errors import AccountLockedError, ApiError, CloudError, TokenRejectedError
 from ble_ota.fleet.center import Center, batches, concerns_all, pooled
 from ble_ota.mqtt import Order, Receipt, in_effect
 
@@ -99,7 +99,7 @@ class _Desk:
         by_ref = {order.ref: order for order in orders}
         try:
             receipts = await self._center.order(orders)
-        except TokenRejectedError as error:
+        except (TokenRejectedError, AccountLockedError) as error:  # before the order was looked at
             self._note(error)
             return [_failed(order, Outcome.REFUSED, error) for order in orders], error
         except CloudError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ble_ota.content import Summary
 from ble_ota.images.raw import Description
 from ble_ota.images.raw import describe as raw
 
 __all__ = ["Description", "describe"]
 
 
-def describe(content: bytes) -> Description:
-    """What `content` says of itself, by the first format that knows it."""
-    return raw(content)
+def describe(summary: Summary) -> Description:
+    """Describe a file that was summed up, by the first format that knows it."""
+    return raw(summary)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ble_ota.model import Algorithm
+from ble_ota.content import Summary
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is known of a firmware file from its bytes alone."""
+    """What is known of a firmware file from its content alone."""
 
     format: str
     size_bytes: int
@@ -23,9 +23,9 @@ class Description:
     note: str = ""
 
 
-def describe(content: bytes) -> Description:
-    """Describe `content` as raw bytes."""
-    return Description("raw", len(content), {a.value: a.hex(content) for a in Algorithm}, note=_note(content))
+def describe(summary: Summary) -> Description:
+    """Describe a file as raw bytes."""
+    return Description("raw", summary.size_bytes, summary.digests, note=_note(summary.head))
 
 
 MAGICS = {
@@ -38,5 +38,5 @@ MAGICS = {
 }
 
 
-def _note(content: bytes) -> str:
-    return next((note for magic, note in MAGICS.items() if content.startswith(magic)), "")
+def _note(head: bytes) -> str:
+    return next((note for magic, note in MAGICS.items() if head.startswith(magic)), "")

@@ -9,6 +9,7 @@ from asyncio.subprocess import Process
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +103,13 @@ def upon(monkeypatch: pytest.MonkeyPatch, word: str, act: Callable[[], None]) ->
         return write(text)
 
     monkeypatch.setattr(sys.stdout, "write", watched)
+
+
+def edit(path: Path) -> None:
+    """Change the first byte of a file in place."""
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.write(bytes([path.read_bytes()[0] ^ 1]))
 
 
 def new_firmware(desk: Desk, version: str, content: bytes = b"newer" * 100) -> None:

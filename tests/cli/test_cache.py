@@ -290,6 +290,49 @@ def test_some_files_are_exported(shelf: FirmwareCache, tmp_path: Path) -> None:
     assert said("export", tmp_path / "fw.tar", B)[1].splitlines()[1] == f"1 file in {tmp_path / 'fw.tar'}"
 
 
+def test_a_bundle_replaces_a_file_only_by_force(shelf: FirmwareCache, tmp_path: Path) -> None:
+    bundle = tmp_path / "fw.tar"
+    bundle.write_bytes(b"before")
+    code, _, err = said("export", bundle)
+    assert (code, "--force" in err, bundle.read_bytes()) == (2, True, b"before")
+    told("export", bundle, "--force")
+    assert told("import", bundle)["present"] == [A, B]
+
+
+@pytest.mark.parametrize("to", ["a file", "a folder", "nothing"])
+def test_a_bundle_replaces_a_link_only_by_force_and_never_what_it_leads_to(
+    shelf: FirmwareCache, tmp_path: Path, to: str
+) -> None:
+    elsewhere, link = tmp_path / "elsewhere", tmp_path / "fw.tar"
+    if to == "a file":
+        elsewhere.write_bytes(b"before")
+    if to == "a folder":
+        elsewhere.mkdir()
+    link.symlink_to(elsewhere)
+    code, _, err = said("export", link)
+    assert (code, "--force" in err, link.is_symlink()) == (2, True, True)
+    told("export", link, "--force")
+    assert (link.is_symlink(), told("import", link)["present"]) == (False, [A, B])
+    assert elsewhere.read_bytes() == b"before" if to == "a file" else elsewhere.is_dir() is (to == "a folder")
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_bundle_never_takes_the_name_of_a_folder(
+    shelf: FirmwareCache, tmp_path: Path, force: tuple[str, ...]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    code, _, err = said("export", tmp_path / "folder", *force)
+    assert (code, "no ordinary file" in err, "--force" in err) == (2, True, False)
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_an_export_that_fails_leaves_the_bundle_before(shelf: FirmwareCache, tmp_path: Path) -> None:
+    (tmp_path / "fw.tar").write_bytes(b"before")
+    rot(shelf, A)
+    assert said("export", tmp_path / "fw.tar", "--force")[0] == 21
+    assert (tmp_path / "fw.tar").read_bytes() == b"before"
+
+
 def test_a_damaged_file_is_not_exported(shelf: FirmwareCache, tmp_path: Path) -> None:
     rot(shelf, A)
     assert said("export", tmp_path / "fw.tar")[0] == 21

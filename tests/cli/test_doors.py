@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,20 +16,27 @@ from ble_ota.errors import CloudUnreachableError, StorageError, TrustError
 from ble_ota.events import Event, Warned
 from ble_ota.model import Algorithm, Component, ComponentKind, DeviceInfo, Digest, FetchPlan, PlannedFile
 from ble_ota.settings import isolated
+from tests.bench import bytes_of
 from tests.cli.desk import Desk
 
 COMMON = Common("update", no_input=True)
 COMPONENT = Component("MAIN", ComponentKind.MODULE, "1.1.0", "1.0.0", ())
 
 
-async def test_firmware_comes_from_the_cache_the_second_time(desk: Desk, tmp_path: Path) -> None:
+@pytest.fixture
+def files() -> Generator[ExitStack, None, None]:
+    with ExitStack() as stack:
+        yield stack
+
+
+async def test_firmware_comes_from_the_cache_the_second_time(desk: Desk, tmp_path: Path, files: ExitStack) -> None:
     content = b"firmware"
     file = PlannedFile("http://127.0.0.1:1/f", 8, (Digest(Algorithm.SHA256, Algorithm.SHA256.hex(content)),))
     blob = tmp_path / "c" / "v1" / "blobs" / "sha256" / file.digests[0].hex[:2] / file.digests[0].hex
     blob.parent.mkdir(parents=True)
     blob.write_bytes(content)
-    image = await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None)(COMPONENT, file)
-    assert image.content == content
+    image = await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None, files)(COMPONENT, file)
+    assert await bytes_of(image) == content
 
 
 @pytest.mark.parametrize(
@@ -52,14 +61,14 @@ NAMES = ["../../evil.bin", "/etc/passwd", "..\\evil.bin", "a/../../b", "C:evil",
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_files_name_is_no_path(desk: Desk, tmp_path: Path, name: str) -> None:
+async def test_a_files_name_is_no_path(desk: Desk, tmp_path: Path, files: ExitStack, name: str) -> None:
     there = desk.world.components[0].files[0]
     content = desk.world.firmware(there)
     digest = Digest(Algorithm.SHA256, there.sha256)
     file = PlannedFile(await _address(desk), len(content), (digest,), name=name)
     before = {p for p in tmp_path.rglob("*") if p.is_file()}
-    image = await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None)(COMPONENT, file)
-    assert image.content == content
+    image = await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None, files)(COMPONENT, file)
+    assert await bytes_of(image) == content
     new = {p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()} - {
         p.relative_to(tmp_path) for p in before
     }
@@ -74,39 +83,43 @@ def wanted(desk: Desk, url: str = "http://127.0.0.1:9/f") -> PlannedFile:
     return PlannedFile(url, there.size_bytes, (Digest(Algorithm.SHA256, there.sha256),), name="fw.bin")
 
 
-async def test_a_mirror_is_asked_before_the_address(desk: Desk, tmp_path: Path) -> None:
+async def test_a_mirror_is_asked_before_the_address(desk: Desk, tmp_path: Path, files: ExitStack) -> None:
     file = wanted(desk)
     filled = firmware_cache.FirmwareCache(tmp_path / "other")
     filled.add(desk.world.firmware(desk.world.components[0].files[0]))
     filled.push(tmp_path / "stick")
     settings = isolated(cache_dir=tmp_path / "c", mirrors=[str(tmp_path / "stick")])
-    image = await fetcher(settings, lambda _: None, offline=True)(COMPONENT, file)
+    image = await fetcher(settings, lambda _: None, files, offline=True)(COMPONENT, file)
     assert image.sha256 == file.digests[0].hex
 
 
-async def test_a_mirror_that_fails_is_skipped_with_a_warning(desk: Desk, tmp_path: Path) -> None:
+async def test_a_mirror_that_fails_is_skipped_with_a_warning(desk: Desk, tmp_path: Path, files: ExitStack) -> None:
     settings = isolated(cache_dir=tmp_path / "c", mirrors=[str(tmp_path / "pulled-out"), "http://127.0.0.1:9"])
     told: list[Event] = []
-    image = await fetcher(settings, told.append)(COMPONENT, wanted(desk, await _address(desk)))
-    assert image.content == desk.world.firmware(desk.world.components[0].files[0])
+    image = await fetcher(settings, told.append, files)(COMPONENT, wanted(desk, await _address(desk)))
+    assert await bytes_of(image) == desk.world.firmware(desk.world.components[0].files[0])
     assert [event.message for event in told if isinstance(event, Warned)] != []
 
 
-async def test_offline_names_the_digest_and_what_would_bring_it(desk: Desk, tmp_path: Path) -> None:
+async def test_offline_names_the_digest_and_what_would_bring_it(desk: Desk, tmp_path: Path, files: ExitStack) -> None:
     file = wanted(desk, await _address(desk))
     with pytest.raises(StorageError) as caught:
-        await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None, offline=True)(COMPONENT, file)
+        await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None, files, offline=True)(COMPONENT, file)
     assert file.digests[0].hex in str(caught.value)
     assert "ble-ota cache import" in caught.value.hint
 
 
-async def test_what_was_fetched_is_known_by_its_name_and_version(desk: Desk, tmp_path: Path) -> None:
-    await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None)(COMPONENT, wanted(desk, await _address(desk)))
+async def test_what_was_fetched_is_known_by_its_name_and_version(desk: Desk, tmp_path: Path, files: ExitStack) -> None:
+    await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None, files)(
+        COMPONENT, wanted(desk, await _address(desk))
+    )
     [entry] = firmware_cache.FirmwareCache(tmp_path / "c").entries()
     assert [(known.name, known.version) for known in entry.known_as] == [("fw.bin", "1.1.0")]
 
 
-async def test_a_link_that_has_expired_is_fetched_anew_from_the_plan(desk: Desk, tmp_path: Path) -> None:
+async def test_a_link_that_has_expired_is_fetched_anew_from_the_plan(
+    desk: Desk, tmp_path: Path, files: ExitStack
+) -> None:
     stale = wanted(desk, f"{desk.url}/oss/expired/fw.bin")
     asked: list[str] = []
 
@@ -114,19 +127,19 @@ async def test_a_link_that_has_expired_is_fetched_anew_from_the_plan(desk: Desk,
         asked.append(component.no)
         return wanted(desk, await _address(desk))
 
-    image = await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None, again=again)(COMPONENT, stale)
+    image = await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None, files, again=again)(COMPONENT, stale)
     assert image.sha256 == stale.digests[0].hex
     assert asked == ["MAIN"]
 
 
-async def test_a_link_that_stays_expired_is_an_error(desk: Desk, tmp_path: Path) -> None:
+async def test_a_link_that_stays_expired_is_an_error(desk: Desk, tmp_path: Path, files: ExitStack) -> None:
     stale = wanted(desk, f"{desk.url}/oss/expired/fw.bin")
 
     async def gone(_component: Component, _file: PlannedFile) -> None:
         return None
 
     with pytest.raises(CloudUnreachableError, match="403"):
-        await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None, again=gone)(COMPONENT, stale)
+        await fetcher(isolated(cache_dir=tmp_path / "c"), lambda _: None, files, again=gone)(COMPONENT, stale)
 
 
 async def test_a_file_is_found_again_by_its_size_and_digests_alone(desk: Desk) -> None:

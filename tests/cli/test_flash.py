@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from ble_ota.cli.common import Common
 from ble_ota.cli.flash import Wish, flash
 from ble_ota.virtual.peripherals.quecthing import Habits
 from tests.cli.desk import Desk
+from tests.cli.left import edit, upon
 
 FIRMWARE = bytes(range(256)) * 8
 
@@ -95,3 +97,30 @@ async def test_a_device_that_advertises_no_keys_gets_those_the_user_gave(desk: D
 async def test_a_file_that_is_not_there_ends_in_a_verdict(desk: Desk, file: Path) -> None:
     assert await flashed(desk, file.with_name("nowhere.bin")) == 2
     assert desk.told().names == ["run.started", "run.finished"]
+
+
+async def test_a_file_that_is_edited_while_it_is_sent_is_not_trusted(
+    desk: Desk, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upon(monkeypatch, '"transfer.started"', lambda: edit(file))
+    assert await flashed(desk, file) == 21
+    assert f"{file} has changed since it was verified" in desk.told().last["message"]
+    assert desk.boot.image("MAIN") == ()
+
+
+async def test_a_file_that_takes_its_name_while_it_is_sent_changes_nothing(
+    desk: Desk, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced() -> None:
+        file.with_name("newer.bin").write_bytes(FIRMWARE[::-1])
+        file.with_name("newer.bin").replace(file)
+
+    upon(monkeypatch, '"transfer.started"', replaced)
+    assert await flashed(desk, file) == 0
+    assert desk.boot.image("MAIN") == (FIRMWARE,)
+
+
+async def test_a_pipe_is_refused_and_not_waited_for(desk: Desk, file: Path) -> None:
+    os.mkfifo(file.with_name("pipe"))
+    assert await flashed(desk, file.with_name("pipe")) == 2
+    assert "save what comes from a pipe" in desk.told().last["hint"]

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from ble_ota.cli.common import Common
-from ble_ota.cli.inspect import inspect, read_file
-from ble_ota.errors import TrustError, UsageError
-from ble_ota.model import IMAGE_MAX_BYTES
+from ble_ota.cli.inspect import inspect
+from ble_ota.errors import UsageError
 from tests.cli.desk import told
 
 
@@ -29,19 +29,7 @@ async def test_a_file_is_described_in_words(tmp_path: Path, capsys: pytest.Captu
     assert "  version  not in the file" in lines
 
 
-def test_an_empty_file_is_no_firmware(tmp_path: Path) -> None:
-    (tmp_path / "f.bin").write_bytes(b"")
-    with pytest.raises(TrustError, match="empty"):
-        read_file(tmp_path / "f.bin")
-
-
-def test_a_file_over_the_cap_is_refused(tmp_path: Path) -> None:
-    with (tmp_path / "f.bin").open("wb") as sparse:
-        sparse.truncate(IMAGE_MAX_BYTES + 1)
-    with pytest.raises(TrustError, match=r"larger than 100\.0 MB"):
-        read_file(tmp_path / "f.bin")
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="directory"):
-        read_file(tmp_path)
+async def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="no ordinary file"):
+        await inspect(Common("inspect"), tmp_path / "pipe")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from ble_ota.cli.common import Common
-from ble_ota.cli.journal import Journal, journal_of, place_of, who
+from ble_ota.cli.journal import Journal, journal_of, place_of, settings_source, who
 from ble_ota.cli.run import Run
 from ble_ota.errors import LinkLostError, StorageError
 from ble_ota.events import DeviceVerified, PlanDecided, PlanShown, Warned
@@ -68,7 +68,11 @@ async def test_a_run_stands_in_the_ledger_from_its_beginning(settings: Settings,
     await told(settings, look, carries_on="before")
     (row,) = seen
     assert row.open
-    assert (row.command, row.asked, row.arguments) == ("update", "X", {"allow_downgrade": True})
+    assert (row.command, row.asked, row.arguments) == (
+        "update",
+        "X",
+        {"allow_downgrade": True, "config": "", "profile": ""},
+    )
     assert (row.radio, row.cloud, row.who, row.pid) == ("bleak", "eu", who(), os.getpid())
     assert row.carries_on == "before"
 
@@ -228,3 +232,12 @@ async def test_a_run_is_not_its_own_predecessor_though_the_clock_was_set_back(
         ending = (await row_of(opened, run)).ending
     assert ending is not None
     assert ending.reason == "up_to_date"
+
+
+def test_a_settings_file_is_kept_so_that_it_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = Common("update", config=Path("line.toml"), profile="line")
+    assert settings_source(named) == {"config": str(tmp_path / "line.toml"), "profile": "line"}
+    assert settings_source(Common("update")) == {"config": "", "profile": ""}

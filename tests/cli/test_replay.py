@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from ble_ota.cli.common import Common
-from ble_ota.cli.replay import Host, replay
+from ble_ota.cli.replay import Host, replay, zeros
 from ble_ota.cli.verdict import Ended, of_error, of_outcome
+from ble_ota.content import BLOCK_BYTES, Content
 from ble_ota.errors import BleOtaError, SettingsError, UsageError
 from ble_ota.events import Event, TransferProgress, TransferResumed
 from ble_ota.install import Patience
@@ -386,3 +388,20 @@ async def test_a_budget_that_is_not_recorded_is_as_today(tmp_path: Path) -> None
     host = Host.of(replayed(parse(written([], device=device))))
     assert host.patience == Patience(links=3)
     assert isinstance(host.patience.links, int)
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 3])
+async def test_firmware_of_zeros_is_as_large_as_it_was(size: int) -> None:
+    firmware = zeros(size)
+    assert firmware.summary == Content.of(bytes(size)).summary
+    assert b"".join([await firmware.block(n) for n in range(len(firmware.summary.blocks))]) == bytes(size)
+
+
+def test_firmware_of_zeros_takes_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        kept = [zeros(20 * BLOCK_BYTES) for _ in range(16)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (len(kept), peak < 10 * BLOCK_BYTES) == (16, True)

@@ -170,6 +170,65 @@ async def test_a_demo_that_was_killed_is_resumed_where_the_user_has_nothing_left
     assert (await resumed(desk))[0] == 10
 
 
+# ------------------------------------------------------------------ its settings
+
+
+def profiled(desk: Desk, tmp_path: Path) -> Path:
+    """A settings file whose profile alone knows the app's user domain."""
+    desk.unset("user_domain")
+    file = tmp_path / "line.toml"
+    file.write_text(f'[profiles.line]\nuser_domain = "{desk.world.user.user_domain}"\n[profiles.other]\n', "utf-8")
+    return file
+
+
+async def left_by_a_profile(desk: Desk, file: Path) -> str:
+    """The run of an update that got no firmware, under the profile."""
+    desk.center.faults = Faults(status=404, only="/oss/")
+    common = Common("update", json=True, no_input=True, config=file, profile="line")
+    assert await update(common, desk.name, flags={}, yes=True, allow_downgrade=False) == 20
+    desk.center.faults = Faults()
+    return str(desk.told().last["run"])
+
+
+async def test_settings_file_and_profile_are_those_of_the_run(desk: Desk, tmp_path: Path) -> None:
+    file = profiled(desk, tmp_path)
+    await left_by_a_profile(desk, file)
+    logins = len(desk.records("login"))
+    assert (await resumed(desk))[0] == 0
+    assert (await rows())[0].arguments["profile"] == "line"
+    assert len(desk.records("login")) == logins  # a session belongs to its profile
+
+
+async def test_a_resume_that_broke_off_keeps_the_profile_of_the_first_run(desk: Desk, tmp_path: Path) -> None:
+    await left_by_a_profile(desk, profiled(desk, tmp_path))
+    desk.center.faults = Faults(status=404, only="/oss/")
+    assert (await resumed(desk))[0] == 20
+    desk.center.faults = Faults()
+    assert (await resumed(desk))[0] == 0
+
+
+async def test_a_profile_that_is_gone_is_a_sentence(desk: Desk, tmp_path: Path) -> None:
+    file = profiled(desk, tmp_path)
+    run = await left_by_a_profile(desk, file)
+    file.write_text("", "utf-8")
+    code, told = await resumed(desk)
+    assert (code, told.last["reason"]) == (3, "settings")
+    assert (run in told.last["message"], "no profile 'line'" in told.last["message"]) == (True, True)
+    assert "[profiles.line]" in told.last["hint"]
+    file.unlink()
+    code, told = await resumed(desk)
+    assert (code, str(file) in told.last["message"]) == (3, True)
+
+
+async def test_another_profile_than_the_runs_is_refused(desk: Desk, tmp_path: Path) -> None:
+    file = profiled(desk, tmp_path)
+    run = await left_by_a_profile(desk, file)
+    common = Common("resume", json=True, no_input=True, config=file, profile="other")
+    assert await resume(common, None) == 2
+    told = desk.told()
+    assert ("'line'" in told.last["message"], f"ble-ota resume {run}" in told.last["hint"]) == (True, True)
+
+
 # ------------------------------------------------------------------ another plan
 
 
@@ -224,6 +283,8 @@ async def test_a_flash_is_resumed_from_its_file_without_a_cloud(desk: Desk, file
         "reinstall": False,
         "protocol": "quecthing",
         "allow_downgrade": False,
+        "config": "",
+        "profile": "",
     }
 
 

@@ -18,7 +18,7 @@ from ble_ota.virtual.peripherals.quecthing import Habits
 from ble_ota.virtual.world import World
 from firmware_cache import FirmwareCache
 from tests.cli.desk import Desk
-from tests.cli.left import at, killed, settings
+from tests.cli.left import at, edit, killed, new_firmware, reported, settings, upon
 
 # ------------------------------------------------------------------ the path itself
 
@@ -410,4 +410,43 @@ async def test_offline_takes_the_firmware_from_the_cache_alone(desk: Desk, tmp_p
     FirmwareCache(tmp_path / "cache").add(desk.world.firmware(desk.world.components[0].files[0]))
     assert await desk.update(offline=True) == 0
     assert desk.told().last["verdict"] == "PASS"
+    assert desk.records("firmware.fetched") == []
+
+
+async def test_firmware_that_changes_in_the_cache_is_not_sent_and_nothing_is_reported(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    [file] = desk.world.components[0].files
+    blob = tmp_path / "cache" / "v1" / "blobs" / "sha256" / file.sha256[:2] / file.sha256
+    with monkeypatch.context() as meanwhile:
+        upon(meanwhile, '"transfer.started"', lambda: edit(blob))
+        assert await desk.update() == 21
+    told = desk.told()
+    assert (told.last["verdict"], told.last["reason"]) == ("ERROR", "trust")
+    assert "has changed since it was verified" in told.last["message"]
+    assert (told.last["bytes_sent"], desk.boot.image("MAIN")) == (0, ())
+    assert reported(desk) == [2]
+    assert await desk.update() == 0  # the damaged file goes to quarantine, and is fetched anew
+    assert b"".join(desk.boot.image("MAIN")) == desk.world.firmware(file)
+
+
+async def test_firmware_that_is_pruned_while_it_is_sent_is_sent_to_its_end(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spared: list[str] = []
+
+    def prune() -> None:
+        spared.extend(FirmwareCache(tmp_path / "cache").prune(0, 0).spared.values())
+
+    upon(monkeypatch, '"transfer.started"', prune)
+    assert await desk.update() == 0
+    assert len(spared) == 1
+
+
+async def test_a_plan_over_the_limit_is_refused_and_the_setting_named(desk: Desk) -> None:
+    new_firmware(desk, "1.2.0", bytes(1_000_001))
+    desk.set(plan_max_mb=1)
+    assert await desk.update() == 12
+    last = desk.told().last
+    assert (last["verdict"], last["reason"], "plan_max_mb = 2" in last["hint"]) == ("REFUSED", "policy", True)
     assert desk.records("firmware.fetched") == []

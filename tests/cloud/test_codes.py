@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ble_ota.cloud.codes import CODES, api_error
+from ble_ota.cloud.codes import CODES, LOCKED_S, api_error, ends_session
 from ble_ota.errors import AccountLockedError, ApiError, LoginRefusedError, TokenRejectedError
 
 # Every code of the vendor's pages that this package can meet, and what a person has to be told.
@@ -89,3 +89,16 @@ def test_the_servers_words_are_cleaned() -> None:
 
 def test_the_servers_words_are_cut() -> None:
     assert len(str(api_error(9999, "x" * 5000, doing=""))) < 260
+
+
+@pytest.mark.parametrize("code", [*CODES, 9999])
+def test_a_refused_refresh_ends_the_session_where_a_login_would_help(code: int) -> None:
+    kind = CODES[code].error if code in CODES else TokenRejectedError
+    assert ends_session(code) is issubclass(kind, TokenRejectedError | LoginRefusedError)
+
+
+def test_every_lock_has_the_time_that_its_hint_names() -> None:
+    assert {c for c, meaning in CODES.items() if meaning.error is AccountLockedError} == set(LOCKED_S)
+    for code, lasts_s in LOCKED_S.items():
+        wait = f"{lasts_s / 3600:g} hours" if lasts_s > 3600 else f"{lasts_s / 60:g} minutes"
+        assert f"Wait {wait}" in api_error(code, "", doing="trying").hint

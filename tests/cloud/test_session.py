@@ -10,7 +10,14 @@ import pytest
 
 from ble_ota.cloud import Tokens
 from ble_ota.cloud.session import MemoryTokens
-from ble_ota.errors import ApiError, CloudAnswerError, CloudUnreachableError, StorageError, TokenRejectedError
+from ble_ota.errors import (
+    AccountLockedError,
+    ApiError,
+    CloudAnswerError,
+    CloudUnreachableError,
+    StorageError,
+    TokenRejectedError,
+)
 from ble_ota.model import Secret
 from tests.cloud.conftest import (
     ACCESS,
@@ -127,6 +134,40 @@ async def test_a_refresh_that_meets_a_fault_does_not_end_the_session(center: Cen
     with pytest.raises(ApiError) as fault:
         await enter().who_am_i()
     assert not isinstance(fault.value, TokenRejectedError)
+
+
+@pytest.mark.parametrize(("code", "wait"), [(5147, "20 minutes"), (5148, "20 minutes"), (5325, "24 hours")])
+async def test_a_refresh_that_is_answered_with_a_lock_says_so_and_not_to_log_in(
+    center: Center, enter: Open, code: int, wait: str
+) -> None:
+    center.says("userInfo", EXPIRED)
+    center.says("refreshToken", f'{{"code": {code}, "msg": "no"}}')
+    with pytest.raises(AccountLockedError) as locked:
+        await enter().who_am_i()
+    assert (locked.value.code, wait in locked.value.hint, "login" in locked.value.hint) == (code, True, False)
+
+
+@pytest.mark.parametrize(("code", "lasts_s"), [(5147, 1200.0), (5325, 86400.0)])
+async def test_while_a_lock_lasts_no_refresh_is_sent(center: Center, enter: Open, code: int, lasts_s: float) -> None:
+    now = [NOW_S]
+    center.says("userInfo", USER)
+    center.says("refreshToken", f'{{"code": {code}, "msg": "no"}}', NEW_TOKENS)
+    client = enter(tokens=Shelf(LAST_MINUTE), clock=lambda: now[0])
+    for now[0] in (NOW_S, NOW_S + lasts_s - 1):
+        with pytest.raises(AccountLockedError, match=str(code)):
+            await client.who_am_i()
+    assert center.names() == ["refreshToken"]
+    now[0] = NOW_S + lasts_s
+    assert (await client.who_am_i()).name == "Ann"
+
+
+@pytest.mark.parametrize("code", [5104, 5420, 6084])
+async def test_a_refusal_that_no_login_mends_does_not_ask_for_one(center: Center, enter: Open, code: int) -> None:
+    center.says("userInfo", EXPIRED)
+    center.says("refreshToken", f'{{"code": {code}, "msg": "no"}}')
+    with pytest.raises(ApiError, match=str(code)) as refused:
+        await enter().who_am_i()
+    assert not isinstance(refused.value, TokenRejectedError)
 
 
 async def test_a_missing_token_is_not_renewed(center: Center, enter: Open) -> None:

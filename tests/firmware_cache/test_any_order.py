@@ -122,7 +122,7 @@ class AnyOrder(RuleBasedStateMachine):
     def export(self) -> None:
         bundle = self.folder / "one.tar"
         try:
-            self.cache.export(bundle)
+            self.cache.export(bundle, replace=True)
         except DamagedBlobError:
             gone = self.damaged - self.here
             assert len(gone) == 1
@@ -136,7 +136,7 @@ class AnyOrder(RuleBasedStateMachine):
     def take_from_the_other(self, n: int) -> None:
         bundle = self.folder / "other.tar"
         try:
-            self.other.export(bundle, [DIGESTS[n]])
+            self.other.export(bundle, [DIGESTS[n]], replace=True)
         except NotCachedError:
             return
         self.cache.import_(bundle)

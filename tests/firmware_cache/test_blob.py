@@ -61,6 +61,16 @@ def test_what_is_read_is_the_file_that_was_hashed_whatever_gets_its_name(made: S
         assert file.read() == CONTENT
 
 
+def test_what_is_hashed_is_given_in_order_to_who_wants_a_digest_of_its_own(
+    made: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firmware_cache.blob.CHUNK_BYTES", 5)
+    pieces: list[bytes] = []
+    with put(made).open(into=pieces.append) as file:
+        assert (b"".join(pieces), max(map(len, pieces))) == (CONTENT, 5)
+        assert file.read() == CONTENT
+
+
 @pytest.mark.parametrize("rot", ROT)
 def test_a_damaged_blob_is_not_opened(made: Store, root: Path, rot: bytes) -> None:
     blob = put(made)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 from contextlib import suppress
 from hashlib import sha256
@@ -21,6 +23,7 @@ from firmware_cache import (
     Imported,
     Known,
     NotCachedError,
+    TargetExistsError,
 )
 from firmware_cache.bundle import export, import_
 from firmware_cache.listing import entries
@@ -124,9 +127,38 @@ def test_a_damaged_blob_is_not_exported_and_the_bundle_before_stays(full: Store,
     path.write_bytes(b"before")
     damage(full.path(DIGESTS[0]), b"rot")
     with pytest.raises(DamagedBlobError, match="no longer what its name says"):
-        export(full, path)
+        export(full, path, replace=True)
     assert (path.read_bytes(), len(quarantined(root))) == (b"before", 1)
-    assert [e.sha256 for e in export(full, path)] == DIGESTS[1:]
+    assert [e.sha256 for e in export(full, path, replace=True)] == DIGESTS[1:]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_comes_while_a_bundle_is_written_is_not_replaced(
+    full: Store, path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    real = os.link
+
+    def linked(source: Path, target: Path) -> None:
+        path.write_bytes(b"theirs")
+        if not links:
+            raise OSError(errno.EPERM, "no hard links here")
+        real(source, target)
+
+    monkeypatch.setattr("firmware_cache.files.os.link", linked)
+    with pytest.raises(TargetExistsError, match="exists already"):
+        export(full, path)
+    assert ([p.name for p in path.parent.glob("*.tar*")], path.read_bytes()) == ([path.name], b"theirs")
+
+
+def test_a_bundle_is_written_where_there_are_no_hard_links(
+    full: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def linked(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr("firmware_cache.files.os.link", linked)
+    assert [e.sha256 for e in export(full, path)] == DIGESTS
+    assert path.is_file()
 
 
 def test_a_blob_that_goes_meanwhile_is_named(full: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

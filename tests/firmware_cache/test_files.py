@@ -103,6 +103,19 @@ def test_a_file_that_fails_leaves_the_one_that_was_there_and_nothing_else(file: 
     assert [(p.name, p.read_bytes()) for p in file.parent.iterdir()] == [("file", b"content")]
 
 
+def test_a_file_that_may_not_be_replaced_stays_and_nothing_else_is_left(file: Path) -> None:
+    before = file.read_bytes()
+    with pytest.raises(FileExistsError), whole(file, over=False) as out:
+        out.write(b"new")
+    assert ([p.name for p in file.parent.iterdir()], file.read_bytes()) == ([file.name], before)
+
+
+def test_a_free_name_is_given_where_none_may_be_replaced(tmp_path: Path) -> None:
+    with whole(tmp_path / "new", over=False) as out:
+        out.write(b"new")
+    assert ([p.name for p in tmp_path.iterdir()], (tmp_path / "new").read_bytes()) == (["new"], b"new")
+
+
 def test_the_bytes_are_on_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, seen = os.fsync, list[tuple[int, bool]]()
 

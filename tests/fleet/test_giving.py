@@ -130,10 +130,11 @@ async def test_what_was_sent_before_the_server_went_away_is_not_called_unsent(as
     assert it.wire.count(CONFIRM) == 4
 
 
-async def test_a_session_that_is_over_is_not_tried_for_the_rest(assemble: Assemble) -> None:
+@pytest.mark.parametrize("code", [5106, 5147])
+async def test_a_session_that_is_over_or_locked_is_not_tried_for_the_rest(assemble: Assemble, code: int) -> None:
     it = await assemble(4, calls_at_once=1)
     orders = await orders_of(it)
-    it.struck(only=CONFIRM, code=5106)
+    it.struck(only=CONFIRM, code=code)
     given = await give(it, orders, batch=2)
     assert outcomes(given) == [Outcome.REFUSED] * 2 + [Outcome.NOT_SENT] * 2
     assert it.wire.calls == [CONFIRM]

@@ -4,11 +4,12 @@ import hashlib
 
 import pytest
 
+from ble_ota.content import Content
 from ble_ota.images.raw import Description, describe
 
 
 def test_a_raw_file_has_a_size_and_every_digest() -> None:
-    assert describe(b"123456789") == Description(
+    assert describe(Content.of(b"123456789").summary) == Description(
         "raw",
         9,
         {
@@ -31,9 +32,9 @@ def test_a_raw_file_has_a_size_and_every_digest() -> None:
     ],
 )
 def test_a_known_beginning_is_noted(content: bytes, word: str) -> None:
-    assert word in describe(content).note
+    assert word in describe(Content.of(content).summary).note
 
 
 @pytest.mark.parametrize("content", [b"", b"\x3d\xb8\xf3", b"\0PK\x03\x04"])
 def test_an_unknown_beginning_is_not_noted(content: bytes) -> None:
-    assert describe(content).note == ""
+    assert describe(Content.of(content).summary).note == ""

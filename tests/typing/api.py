@@ -30,7 +30,7 @@ from ble_ota.model import (
 from ble_ota.planning import Order, Policy, decide, order
 from ble_ota.protocols import AnyDriver, Sighting, drivers, recognise
 from ble_ota.protocols.quecthing import Options
-from ble_ota.script import Await, Progress, Read, Reply, Script, Step, Subscribe, Write, read
+from ble_ota.script import Await, Progress, Read, ReadBlock, Reply, Script, Step, Subscribe, Write, read
 from ble_ota.update import update
 
 POLICY = Policy(allow_downgrade=False, strict_conditions=True, accept_md5=False, attended=False, reinstall=False)
@@ -120,6 +120,8 @@ def name_of(step: Step) -> str:
             return f"{chars} {within_s}"
         case Progress(done, total):
             return f"{done}/{total}"
+        case ReadBlock(file, index):
+            return f"{file} {index}"
         case _:
             assert_never(step)
 

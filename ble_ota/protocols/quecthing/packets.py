@@ -13,7 +13,7 @@ from ble_ota.protocols.quecthing.conversation import Conversation
 from ble_ota.protocols.quecthing.learned import Learned
 from ble_ota.protocols.quecthing.ttlv import Field, Value
 from ble_ota.protocols.quecthing.vocabulary import DATA, OFFSET, PACKET, Action, Control
-from ble_ota.script import Progress, Script
+from ble_ota.script import BlockReader, Progress, Script
 
 PACKET_S = 4.5  # our choice: three tries stay under the device's 15 s
 PACKET_TRIES = 3
@@ -34,7 +34,7 @@ class Packets:
     """A file, cut as the device dictates."""
 
     talk: Conversation
-    content: bytes
+    content: BlockReader
     chunk: int
     """Bytes of data per packet."""
     next_wanted: bool | None = None
@@ -49,7 +49,7 @@ class Packets:
             DeviceError, LinkError: As of `transfer.upload`.
         """
         end: Control | None = None
-        for offset in range(start, len(self.content), self.chunk):
+        for offset in range(start, self.content.size_bytes, self.chunk):
             end = yield from self._deliver(offset)
             yield self.acknowledged(offset)
         if end is None:
@@ -63,6 +63,7 @@ class Packets:
         return self.talk.progress()
 
     def _deliver(self, offset: int) -> Script[Control | None]:
+        yield from self._data(offset)  # a disk may take a while: before it is looked whether the device has spoken
         early = yield from self.talk.next(within_s=0)  # a pause that has come already is kept before sending into it
         if isinstance(early, Control):
             return self._ended_by(early, offset)
@@ -73,9 +74,10 @@ class Packets:
 
         Raises:
             DeviceSilentError: `tries` times no answer.
+            TrustError, StorageError: The file is not what was verified any more, or cannot be read.
         """
         session, end = self.talk.session, self._end_of(offset)
-        fields = Field(OFFSET, offset), Field(DATA, self.content[offset:end])
+        fields = Field(OFFSET, offset), Field(DATA, (yield from self._data(offset)))
         number = session.packet_id()
         for _ in range(tries):
             self.talk.sends(offset, end)
@@ -89,8 +91,11 @@ class Packets:
         msg = f"the device did not answer the packet at {offset} in {tries} tries of {PACKET_S:g} s"
         raise DeviceSilentError(msg)
 
+    def _data(self, offset: int) -> Script[bytes]:
+        return (yield from self.content.read(offset, self._end_of(offset)))
+
     def _end_of(self, offset: int) -> int:
-        return min(offset + self.chunk, len(self.content))
+        return min(offset + self.chunk, self.content.size_bytes)
 
     def _check(self, said: Value | None, offset: int, end: int) -> None:
         """Hold the device to the offset it must name, and learn from its first answer which that is."""
@@ -104,9 +109,9 @@ class Packets:
 
     def _ended_by(self, control: Control, reached: int) -> Control:
         """Accept "success" as the end, once every byte has gone."""
-        if control.action is Action.SUCCESS and reached == len(self.content):
+        if control.action is Action.SUCCESS and reached == self.content.size_bytes:
             return control
-        msg = f"the device said {control.action.name.lower()} after {reached} of {len(self.content)} bytes"
+        msg = f"the device said {control.action.name.lower()} after {reached} of {self.content.size_bytes} bytes"
         unearned = control.action is Action.SUCCESS and (self.carried_on_at or not reached)
         raise UnearnedError(msg) if unearned else MalformedError(msg)
 
@@ -115,4 +120,4 @@ class Packets:
         if not isinstance(got, Control):
             msg = f"the device has the whole file and did not say within {COMPLETE_S:g} s what it makes of it"
             raise DeviceSilentError(msg)
-        return self._ended_by(got, len(self.content))
+        return self._ended_by(got, self.content.size_bytes)

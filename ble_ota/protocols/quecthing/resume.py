@@ -27,10 +27,10 @@ from ble_ota.protocols.quecthing.conversation import Conversation
 from ble_ota.protocols.quecthing.learned import Start
 from ble_ota.protocols.quecthing.packets import Packets, UnearnedError
 from ble_ota.protocols.quecthing.vocabulary import Control
-from ble_ota.script import Script
+from ble_ota.script import BlockReader, Script
 
 
-def carry_on(talk: Conversation, content: bytes, start: Start) -> Script[Control | None]:
+def carry_on(talk: Conversation, content: BlockReader, start: Start) -> Script[Control | None]:
     """Go on from `start`; give the device's "success", or None when the file must be sent whole.
 
     Raises:

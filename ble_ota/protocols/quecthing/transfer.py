@@ -26,6 +26,8 @@ from ble_ota.errors import (
     MalformedError,
     PauseNeverEndedError,
     StopAsked,
+    StorageError,
+    TrustError,
 )
 from ble_ota.model import Component, VerifiedImage
 from ble_ota.protocols.driver import Hint
@@ -45,7 +47,7 @@ from ble_ota.protocols.quecthing.vocabulary import (
     chunk_of,
     offer,
 )
-from ble_ota.script import Script
+from ble_ota.script import BlockReader, Script
 
 OFFER_S = 60.0  # our choice: a device may erase a whole bank first, 37 s have been seen elsewhere
 REBOOT_S = 30.0  # our choice: how long after its "success" a device may keep the link
@@ -66,22 +68,24 @@ def upload(session: Session, component: Component, image: VerifiedImage, hint: H
         DeviceSilentError, PauseNeverEndedError: It stopped talking.
         MalformedError: It said what its protocol does not allow.
         StopAsked: Thrown in; the device was told to forget the file.
+        TrustError, StorageError: The file is not what was verified any more, or cannot be read; the device was told to
+            forget it.
     """
     yield from settle(session)
     yield from ask_for_key(session)
-    talk = Conversation(session, offer(session.options, component, image), len(image.content))
+    talk = Conversation(session, offer(session.options, component, image), image.size_bytes)
     try:
-        end = yield from _transfer(talk, image.content, hint)
-    except (StopAsked, MalformedError, PauseNeverEndedError):
+        end = yield from _transfer(talk, BlockReader(image.content, image.size_bytes), hint)
+    except (StopAsked, MalformedError, PauseNeverEndedError, TrustError, StorageError):
         yield from talk.goodbye()
         raise
     session.owed = end.frame
 
 
-def _transfer(talk: Conversation, content: bytes, hint: Hint | None) -> Script[Control]:
+def _transfer(talk: Conversation, content: BlockReader, hint: Hint | None) -> Script[Control]:
     """Carry on, else send the whole; a success that was not earned is sent over once, with what we vouch for."""
     talk.product = hint.product if hint is not None else ""
-    start = learned.start(hint, len(content))
+    start = learned.start(hint, content.size_bytes)
     if start is not None:
         end = yield from carry_on(talk, content, start)
         if end is not None:
@@ -93,7 +97,7 @@ def _transfer(talk: Conversation, content: bytes, hint: Hint | None) -> Script[C
     return (yield from _whole(talk, content))
 
 
-def _whole(talk: Conversation, content: bytes) -> Script[Control]:
+def _whole(talk: Conversation, content: BlockReader) -> Script[Control]:
     """Announce the file and send all of it."""
     talk.start_over()
     yield talk.progress(wait_s=OFFER_S)  # before the device is told, so that no mark outlives what it marks

@@ -65,7 +65,7 @@ def offer(options: Options, component: Component, image: VerifiedImage) -> tuple
         *((Field(NAME, name),) if name else ()),
         Field(ALGORITHM, ALGORITHM_NUMBER[digest.algorithm]),
         Field(CHECK_CODE, code),
-        Field(SIZE, len(image.content)),
+        Field(SIZE, image.size_bytes),
         Field(VERSION, component.target_version.encode()),
     )
 

@@ -11,7 +11,8 @@ from typing import TypeAlias, TypeVar
 from ble_ota.protocols.quecthing import frame, ttlv
 from ble_ota.protocols.quecthing.frame import Decoder, Frame
 from ble_ota.protocols.quecthing.ttlv import Field, Value
-from ble_ota.script import Await, Notified, Reply, Script, Step, Write
+from ble_ota.script import Await, Notified, ReadBlock, Reply, Script, Step, Write
+from tests.protocols.conversation import block
 
 T = TypeVar("T")
 Whim: TypeAlias = "float | bytes | tuple[int, int | None, tuple[Field, ...]] | None"
@@ -40,6 +41,8 @@ class Liar:
     sent: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     """Start and end of each packet since the last announcement, whether it was taken or not."""
     announced: int = 0
+    cancelled: int = 0
+    """How often it was told to forget the file."""
     steps: int = 0
     last_id: int = 1
     _due: deque[Frame] = field(default_factory=deque[Frame])
@@ -73,6 +76,8 @@ class Liar:
         if isinstance(step, Write):
             for heard in self._decoder.feed(step.data):
                 self._hear(heard)
+        if isinstance(step, ReadBlock):
+            return Reply(block(step), 0.0)
         return self._speak(step) if isinstance(step, Await) else Reply(None, 0.0)
 
     def _hear(self, heard: Frame) -> None:
@@ -83,6 +88,7 @@ class Liar:
             self._announce(_int(said[6]))
         if heard.cmd == 0x7023:
             self.keeps = False
+            self.cancelled += 1
             self._due.clear()
             self._due.append(_frame(0x7024, heard.packet_id, ()))
         if heard.cmd == 0x7025 and isinstance(data := said[10], bytes):

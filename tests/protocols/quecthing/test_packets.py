@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ble_ota.errors import DeviceSilentError, MalformedError
+from ble_ota.content import BLOCK_BYTES
+from ble_ota.errors import BleOtaError, DeviceSilentError, MalformedError, StorageError, TrustError
 from ble_ota.protocols.driver import Hint
 from ble_ota.protocols.quecthing import frame, packets
 from ble_ota.protocols.quecthing.packets import PACKET_S
 from ble_ota.protocols.quecthing.transfer import upload
 from ble_ota.protocols.quecthing.ttlv import Value
+from ble_ota.script import ReadBlock, Script
 from tests.protocols.conversation import Row
 from tests.protocols.quecthing.ladder import (
+    ACCEPTED,
     CHECKING,
     ECHO,
     FIRST,
@@ -132,3 +136,45 @@ def test_a_device_that_names_a_wrong_offset_after_a_resume_gets_no_success(
     liar = Liar(chunk, id9=id9, misnames=at, by=100, size=9, keeps=True)
     with pytest.raises(MalformedError, match="was due"):
         liar.play(upload(session(), component(), image(CONTENT), hint), most=300)
+
+
+# ---------------------------------------------------------------- a file that is no longer what was verified
+
+BROKEN = [TrustError("the file has changed"), StorageError("the disk says no")]
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=lambda e: e.reason)
+def test_a_file_that_cannot_be_trusted_is_not_sent_and_the_device_forgets_it(error: BleOtaError) -> None:
+    fails(type(error), str(error), *ACCEPTED, (ReadBlock(image().content, 0), error), cancels(1001))
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=lambda e: e.reason)
+def test_a_later_block_that_cannot_be_trusted_ends_the_transfer(error: BleOtaError) -> None:
+    content = bytes(range(256)) * 600
+    liar, half = Liar(20_000), BLOCK_BYTES // 20_000
+    what = image(content)
+
+    def spoilt(script: Script[None]) -> Script[None]:
+        """`script`, whose second block is not what it was."""
+        step = next(script)
+        while True:
+            second = isinstance(step, ReadBlock) and step.index == 1
+            step = script.throw(error) if second else script.send((yield step))
+
+    with pytest.raises(type(error)):
+        liar.play(spoilt(upload(session(), component(), what)), most=1000)
+    assert liar.sent == [(n * 20_000, (n + 1) * 20_000) for n in range(half)]
+    assert liar.cancelled == 1
+
+
+def test_a_carried_on_file_that_cannot_be_trusted_is_not_sent() -> None:
+    rows = ((ReadBlock(image().content, 0), TrustError("the file has changed")), cancels(1000))
+    fails(TrustError, "changed", *rows, hint=Hint(5, 3.0, ECHO))
+
+
+@pytest.mark.parametrize("size", [BLOCK_BYTES - 1, BLOCK_BYTES, 3 * BLOCK_BYTES + 1])
+def test_a_file_of_many_blocks_arrives_byte_for_byte(size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    liar = Liar(7_777)
+    liar.play(upload(session(), component(), image(content)), most=2000)
+    assert liar.content == content
