@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from ble_ota.content import BLOCK_BYTES
 from ble_ota.errors import (
+    AttRefusedError,
     BleOtaError,
     CancelledByDeviceError,
     DeclinedByDeviceError,
@@ -27,7 +29,7 @@ from ble_ota.errors import (
 )
 from ble_ota.events import DeviceRebooting, Event, LinkConnected, LinkLost, TransferProgress, TransferResumed
 from ble_ota.install import Installer, Patience
-from ble_ota.link import uuid16
+from ble_ota.link import Link, uuid16
 from ble_ota.model import Algorithm, Digest, Mark, Secret, VerifiedImage
 from ble_ota.protocols.quecthing import Options
 from ble_ota.virtual.air import Air, Fate, Operation
@@ -649,3 +651,37 @@ async def test_a_file_that_is_edited_while_it_is_sent_ends_there_and_the_device_
     sent = on.device.stats.bytes
     assert await install(on) == "1.1.0"
     assert on.device.stats.bytes == sent + on.world.components[0].files[0].size_bytes  # nothing was carried on
+
+
+class Refuses(VirtualRadio):
+    """Answers the last word to the device, 0x7024, with an ATT error."""
+
+    @asynccontextmanager
+    async def connect(self, address: str, *, within_s: float) -> AsyncGenerator[Link, None]:
+        async with super().connect(address, within_s=within_s) as link:
+            yield Refusing(link)
+
+
+class Refusing:
+    def __init__(self, link: Link) -> None:
+        self.facts, self.subscribe, self.read, self.notification = (
+            link.facts,
+            link.subscribe,
+            link.read,
+            link.notification,
+        )
+        self._link, self._answers = link, 0
+
+    async def write(self, char: int, data: bytes, *, ack: bool) -> None:
+        self._answers += data[7:9] == b"\x70\x24"
+        if self._answers == 2:  # the first one is to the "receive"
+            doing = "writing"
+            raise AttRefusedError(doing, 0x0E)
+        await self._link.write(char, data, ack=ack)
+
+
+async def test_a_stumble_once_the_device_has_it_all_is_no_verdict(tmp_path: Path) -> None:
+    """The device said "success"; its answer is refused, since the device is about to reboot."""
+    on = bench(tmp_path, Habits(reboots_without_ack=True))
+    installer = replace(await on.installer(ONE_LINK), radio=Refuses(on.air))
+    assert (await installer.install(planned(on.world), images(on.world))).version == "1.1.0"
