@@ -15,6 +15,7 @@ import psutil
 from ble_ota import __version__
 from ble_ota.cli.marks import LedgerMarks
 from ble_ota.cli.run import Run
+from ble_ota.cli.wiring import fixed_radio
 from ble_ota.events import DeviceVerified, Emit, Event, PlanDecided, PlanShown
 from ble_ota.ledger import Changes, Ending, Entry, Ledger, RunRow, Started
 from ble_ota.model import DeviceInfo
@@ -126,7 +127,7 @@ async def journal_of(
             str(wanted),
             arguments,
             plain,
-            settings.radio,
+            fixed_radio(settings.radio),
             settings.cloud,
             who(),
             os.getpid(),
@@ -142,11 +143,22 @@ async def journal_of(
 
 
 def _died_early(row: RunRow) -> bool:
-    """Whether an open run's process has gone before it knew its device; later on, the device's claim tells."""
-    if row.device_key or row.address or row.who.rpartition("@")[2] != platform.node():
-        return False
+    """Whether an open run's process has gone before it knew its device; later on, the device's locks tell."""
+    return not (row.device_key or row.address) and begun_here(row) and process_is_gone(row)
+
+
+def begun_here(row: RunRow) -> bool:
+    """Return True if the run began on a host of this name."""
+    return row.who.rpartition("@")[2] == platform.node()
+
+
+def process_is_gone(row: RunRow) -> bool:
+    """Return True if no process of this host can be that of the run, which must have begun here."""
     try:
-        return psutil.Process(row.pid).create_time() > row.started_at_s + CLOCK_S  # another one, of the same number
+        process = psutil.Process(row.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        return process.create_time() > row.started_at_s + CLOCK_S  # another one, of the same number
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:  # it is there, and not ours to look at
