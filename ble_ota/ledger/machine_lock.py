@@ -92,7 +92,7 @@ def key_of(place: str, name: str) -> str:
 
 
 def _lock(key: str) -> AbstractContextManager[None]:
-    return socket_lock(key) if sys.platform == "linux" else file_lock(_shared_folder(), key)
+    return socket_lock(key) if sys.platform == "linux" else file_lock(shared_folder(), key)
 
 
 # ------------------------------------------------------------------ Linux
@@ -167,7 +167,8 @@ def file_lock(folder: Path, key: str) -> Generator[None, None, None]:
         yield
 
 
-def _shared_folder() -> Path:
+def shared_folder() -> Path:
+    """Return the folder of lock files on a system without abstract sockets; every user has the same."""
     if sys.platform == "win32":
         return Path(os.environ.get("PROGRAMDATA", "C:\\ProgramData")) / "ble-ota" / "locks"
     return Path("/var/tmp/ble-ota")  # noqa: S108 -- what is in it is locked by any user; see `file_lock`

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from ble_ota.errors import DeviceBusyError, StorageError
 from ble_ota.ledger import Owner, claimed
+from tests.ledger.words import process
 
 OWNER = Owner(pid=4711, command="update d1", run="run-1", who="ada@bench-3", since_s=1_800_000_000.0)
 LATER = Owner(pid=4712, command="resume", run="run-2", who="bob@bench-3", since_s=1_800_000_100.0)
@@ -34,17 +34,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state" / "claims"
 
 
-@contextmanager
-def elsewhere(folder: Path, *names: str) -> Iterator[subprocess.Popen[str]]:
+def elsewhere(folder: Path, *names: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """Another process that holds `names`."""
-    command = [sys.executable, "-c", CHILD, str(folder), str(folder), *names]
-    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "held\n"
-            yield child
-        finally:
-            child.kill()
+    return process(CHILD, str(folder), str(folder), *names)
 
 
 def claim(folder: Path, *names: str) -> None:
@@ -122,6 +114,23 @@ def test_every_name_is_held(folder: Path) -> None:
         for name in "ab":
             with pytest.raises(DeviceBusyError):
                 claim(folder, name)
+
+
+def test_two_state_folders_exclude_each_other_at_one_place(folder: Path, tmp_path: Path) -> None:
+    """Also while the other state folder is that of another user."""
+    places = [str(folder), f"second {folder}"]
+    with claimed(tmp_path / "other", places, ["a", "b"], OWNER):
+        for place in places:
+            for name in "ab":
+                with (
+                    pytest.raises(DeviceBusyError, match=rf"^{name} is held on this machine by process {os.getpid()} "),
+                    claimed(folder, [f"free {folder}", place], [f"free {folder}", name], LATER),
+                ):
+                    pass
+        with claimed(folder, [f"another {folder}"], ["a", "b"], LATER):
+            pass
+    with claimed(folder, [f"free {folder}", *places], [f"free {folder}", "a", "b"], LATER):
+        pass  # what was refused holds nothing
 
 
 def test_a_name_given_twice_is_held_once(folder: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from ble_ota.errors import DeviceBusyError
 from ble_ota.ledger import machine_lock as module
 from ble_ota.ledger.machine_lock import PREFIX, HeldError, file_lock, is_free, key_of, machine_lock
+from tests.ledger.words import process
 
 KEY = "9F8E7D6C5B4A"
 NAME = f"device p11/{KEY}"
@@ -49,19 +50,6 @@ root = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="
 def place(tmp_path: Path) -> str:
     """A place that no other test has."""
     return f"virtual:{tmp_path}"
-
-
-@contextmanager
-def process(code: str, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds a name; killed at the end."""
-    command = [sys.executable, "-c", code, *words]
-    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "held\n"
-            yield child
-        finally:
-            child.kill()
 
 
 def refused(place: str, name: str = NAME) -> str:
@@ -182,7 +170,7 @@ def test_a_bind_that_is_refused_counts_as_held(place: str, number: int, monkeypa
         def bind(self, address: Any, /) -> None:
             raise OSError(number, os.strerror(number), address)
 
-    monkeypatch.setattr(module.socket, "socket", Sandboxed)
+    monkeypatch.setattr(socket, "socket", Sandboxed)
     why = os.strerror(number)
     assert refused(place) == f"whether {NAME} is held by another process on this machine cannot be checked: {why}"
     assert not is_free(place, NAME)
@@ -193,7 +181,7 @@ def test_no_socket_to_be_had_counts_as_held(place: str, monkeypatch: pytest.Monk
     def sandboxed(*_: Any) -> None:
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
 
-    monkeypatch.setattr(module.socket, "socket", sandboxed)
+    monkeypatch.setattr(socket, "socket", sandboxed)
     with pytest.raises(DeviceBusyError, match="cannot be checked: Address family not supported") as busy:
         machine_lock(place, NAME).__enter__()
     assert "sandbox" in busy.value.hint
