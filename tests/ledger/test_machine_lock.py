@@ -134,6 +134,19 @@ def test_another_user_is_excluded_and_named(place: str) -> None:
         assert re.search(rf"by process {child.pid} of user .*{NOBODY}", refused(place))
 
 
+@linux
+@root
+def test_another_network_namespace_is_not_excluded(place: str) -> None:
+    """The limit that the module's documentation names; the state folder's lock is then the only one."""
+    command = ["unshare", "--net", sys.executable, "-c", HOLDS, place, NAME]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, text=True) as child:
+        assert child.stdout is not None
+        if child.stdout.readline() != "held\n":
+            pytest.skip("this container may not make a network namespace")
+        assert is_free(place, NAME)
+        child.kill()
+
+
 SQUATTERS = {"does not listen": [], "has a full queue": ["0"]}
 
 
