@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ble_ota.cli.claims import device_locked, is_dead, lock_names
+from ble_ota.cli.claims import device_locked
 from ble_ota.cli.journal import Journal
+from ble_ota.cli.liveness import is_dead, lock_names
 from ble_ota.cli.run import Run
 from ble_ota.cli.wiring import places_of
 from ble_ota.events import Warned

@@ -12,8 +12,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from ble_ota.cli.claims import device_locked, lock_names
+from ble_ota.cli.claims import device_locked
 from ble_ota.cli.journal import Journal
+from ble_ota.cli.liveness import lock_names
 from ble_ota.cloud import DeveloperCenter, Reported
 from ble_ota.errors import BleOtaError, CloudError, DeviceBusyError, Retry, SettingsError, TrustError
 from ble_ota.events import ConfirmReported, Emit, ReportKept, StatusReported, Warned

@@ -10,7 +10,8 @@ from pathlib import Path
 from ble_ota.cli import ask, flash, update
 from ble_ota.cli.common import Common
 from ble_ota.cli.inspect import read_file
-from ble_ota.cli.journal import begun_here, place_of
+from ble_ota.cli.journal import place_of
+from ble_ota.cli.liveness import begun_here
 from ble_ota.cli.run import Run
 from ble_ota.cli.wiring import vault_of
 from ble_ota.errors import DeviceBusyError, TrustError, UsageError

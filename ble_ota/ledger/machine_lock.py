@@ -37,6 +37,8 @@ from ble_ota.errors import DeviceBusyError
 from ble_ota.text import clean
 
 PREFIX = "\0ble-ota/"  # the first byte makes it abstract, see unix(7)
+LEAVES_NOTHING: bool = sys.platform == "linux"
+"""Whether a lock leaves nothing behind: only then may one be made for each run."""
 FOLDER_MODE, FILE_MODE = 0o1777, 0o666
 # Our choice, and the kernel's default of net.core.somaxconn: a question stays queued until the lock ends. Once the
 # queue is full the lock is still seen to be held, and no longer by which process.

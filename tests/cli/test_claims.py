@@ -2,24 +2,22 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-from ble_ota.cli.claims import device_locked, is_dead, lock_names
+from ble_ota.cli.claims import device_locked
 from ble_ota.cli.common import Common
-from ble_ota.cli.journal import place_of, who
+from ble_ota.cli.journal import place_of
 from ble_ota.cli.outbox import account_of
 from ble_ota.cli.reports import send
 from ble_ota.cli.resume import resume
 from ble_ota.cli.wiring import MACHINE
 from ble_ota.errors import DeviceBusyError
-from ble_ota.ledger import Changes, Ledger, Report, RunRow, Started
+from ble_ota.ledger import Changes, Ledger, Report, Started
 from ble_ota.settings import isolated
 from ble_ota.virtual.peripherals.quecthing import Habits
 from ble_ota.virtual.world import World
@@ -156,86 +154,7 @@ async def test_of_several_the_newest_of_this_host_is_resumed(desk: Desk) -> None
     assert (await endings())["newer"] is None
 
 
-# ------------------------------------------------------------------ which runs are dead
-
-KEYS = ("p11", "d1")
-WAITS = "import sys; print(flush=True); sys.stdin.read()"
-
-
-def row(place: str, *, by: str = "", pid: int = 0, address: str = "AA") -> RunRow:
-    """An open run that began long after every process of this machine."""
-    text = {"id": "r", "command": "update", "asked": "", "radio": place, "cloud": "eu", "tool": "1", "carries_on": ""}
-    known = {"product_key": KEYS[0], "device_key": KEYS[1], "address": address, "name": "", "plan_id": ""}
-    more = {"fingerprint": "", "approved_by": "ada", "who": by or who(), "pid": pid or os.getpid()}
-    none: dict[str, object] = {"arguments": {}, "settings": {}, "plan": {}, "versions_before": {}, "versions_after": {}}
-    return RunRow(**text, **known, **more, **none, started_at_s=4e9, finished_at_s=None, ending=None)  # type: ignore[arg-type]
-
-
-@contextmanager
-def program() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that holds no lock."""
-    with subprocess.Popen([sys.executable, "-c", WAITS], stdin=-1, stdout=-1) as process:
-        try:
-            assert process.stdout is not None
-            process.stdout.readline()
-            yield process
-        finally:
-            process.kill()
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> str:
-    return f"virtual:{tmp_path / 'world'}"
-
-
-def test_a_run_whose_locks_are_free_is_dead(place: str) -> None:
-    assert is_dead(row(place), frozenset())
-
-
-@pytest.mark.parametrize("name", lock_names(product_key="p11", device_key="d1", address="AA"))
-def test_a_run_is_not_dead_while_one_of_its_locks_is_held(place: str, name: str, tmp_path: Path) -> None:
-    with device_locked(isolated(state_dir=tmp_path), [place], [name], command="update", run="r") as held:
-        assert held == {(place, name)}
-        assert not is_dead(row(place), frozenset())
-        assert is_dead(row(place), held)  # that is ours
-
-
-def test_a_lock_at_another_place_says_nothing(place: str, tmp_path: Path) -> None:
-    names = lock_names(product_key="p11", device_key="d1", address="AA")
-    with device_locked(isolated(state_dir=tmp_path), [f"{place}2"], names, command="update", run="r") as held:
-        assert is_dead(row(place), held)
-        assert not is_dead(row(f"{place}2"), frozenset())
-
-
-def test_a_run_of_several_controllers_is_not_dead_while_one_is_held(tmp_path: Path) -> None:
-    radio, one = "bumble:tcp-client:h.invalid:1,tcp-client:h.invalid:2", "bumble:tcp-client:h.invalid:2"
-    names = lock_names(product_key="p11", device_key="d1", address=str(tmp_path))
-    with device_locked(isolated(state_dir=tmp_path), [one], names, command="update", run="r"):
-        assert not is_dead(row(radio, address=str(tmp_path)), frozenset())
-
-
-def test_a_run_whose_process_lives_is_not_dead_though_its_lock_is_not_seen(place: str) -> None:
-    """It is in another network namespace, or of a version that did not have this lock."""
-    with program() as process:
-        assert not is_dead(row(place, pid=process.pid), frozenset())
-        process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie: it has ended
-        assert is_dead(row(place, pid=process.pid), frozenset())
-    assert is_dead(row(place, pid=process.pid), frozenset())
-
-
-def test_a_run_of_another_host_is_never_dead(place: str) -> None:
-    for by in (f"ada@not-{platform.node()}", "ada", "ada@", f"{platform.node()}@x"):
-        assert not is_dead(row(place, by=by), frozenset())
-
-
 # ------------------------------------------------------------------ the door
-
-
-def test_a_device_is_locked_as_its_address_and_its_keys() -> None:
-    assert lock_names(product_key="p", device_key="d", address="aa:bb") == ["address AA:BB", "device p/d"]
-    assert lock_names(product_key="p", device_key="", address="AA") == ["address AA"]
-    assert lock_names(product_key="p", device_key="d") == ["device p/d"]
 
 
 def test_every_place_of_every_radio_is_locked(tmp_path: Path) -> None:
