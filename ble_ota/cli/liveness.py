@@ -19,7 +19,7 @@ from typing import TypeAlias
 import psutil
 
 from ble_ota.cli.wiring import places_of
-from ble_ota.ledger import LEAVES_NOTHING, RunRow, is_free, machine_lock
+from ble_ota.ledger import LEAVES_NOTHING, RunRow, is_free, machine_locked
 
 CLOCK_S = 60.0  # our choice: so far a clock may be set back while a run begins
 Lock: TypeAlias = tuple[str, str]  # a radio's place, and a device's name
@@ -44,7 +44,7 @@ def run_locked(run: str) -> Generator[None, None, None]:
     if not LEAVES_NOTHING:
         yield
         return
-    with machine_lock(_RUNS, f"run {run}"):
+    with machine_locked(_RUNS, f"run {run}"):
         yield
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ble_ota.ledger.claim import Owner, claimed
 from ble_ota.ledger.ledger import Ledger
-from ble_ota.ledger.machine_lock import LEAVES_NOTHING, is_free, machine_lock
+from ble_ota.ledger.machine_lock import LEAVES_NOTHING, is_free, machine_locked
 from ble_ota.ledger.rows import CARRIED_ON, FINAL, Changes, DeviceKeys, Ending, Entry, Report, RunRow, Started
 
 __all__ = [
@@ -26,5 +26,5 @@ __all__ = [
     "Started",
     "claimed",
     "is_free",
-    "machine_lock",
+    "machine_locked",
 ]

@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ble_ota.errors import DeviceBusyError, StorageError
-from ble_ota.ledger.machine_lock import machine_lock
+from ble_ota.ledger.machine_lock import machine_locked
 from ble_ota.text import clean
 
 _OWNER_MAX = 4096  # bytes of an owner's file; what is longer is none
@@ -65,7 +65,7 @@ def claimed(folder: Path, places: Sequence[str], names: Sequence[str], owner: Ow
             msg = f"the folder of locks {folder} cannot be used: {error.strerror}"
             raise StorageError(msg) from error
         for place, name in product(sorted(set(places)), sorted(set(names))):
-            held.enter_context(machine_lock(place, name))
+            held.enter_context(machine_locked(place, name))
         yield
 
 

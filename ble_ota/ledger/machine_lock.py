@@ -53,7 +53,7 @@ class HeldError(Exception):
 
 
 @contextmanager
-def machine_lock(place: str, name: str) -> Generator[None, None, None]:
+def machine_locked(place: str, name: str) -> Generator[None, None, None]:
     """Hold the device `name` at the radio place `place` until the block, or the process, ends.
 
     Not reentrant: a process that holds the lock is refused it a second time.
@@ -82,7 +82,7 @@ def machine_lock(place: str, name: str) -> Generator[None, None, None]:
 def is_free(place: str, name: str) -> bool:
     """Return True if no process holds the lock. To know that, this holds it for an instant."""
     try:
-        with machine_lock(place, name):
+        with machine_locked(place, name):
             return True
     except DeviceBusyError:
         return False

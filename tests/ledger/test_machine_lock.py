@@ -17,7 +17,7 @@ import pytest
 
 from ble_ota.errors import DeviceBusyError
 from ble_ota.ledger import machine_lock as module
-from ble_ota.ledger.machine_lock import PREFIX, HeldError, file_lock, is_free, key_of, machine_lock
+from ble_ota.ledger.machine_lock import PREFIX, HeldError, file_lock, is_free, key_of, machine_locked
 from tests.ledger.words import process
 
 KEY = "9F8E7D6C5B4A"
@@ -25,8 +25,8 @@ NAME = f"device p11/{KEY}"
 NOBODY = 65534
 HOLDS = """
 import sys
-from ble_ota.ledger.machine_lock import machine_lock
-with machine_lock(*sys.argv[1:]):
+from ble_ota.ledger.machine_lock import machine_locked
+with machine_locked(*sys.argv[1:]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -54,7 +54,7 @@ def place(tmp_path: Path) -> str:
 
 def refused(place: str, name: str = NAME) -> str:
     """The words of the refusal."""
-    with pytest.raises(DeviceBusyError) as busy, machine_lock(place, name):
+    with pytest.raises(DeviceBusyError) as busy, machine_locked(place, name):
         pass
     assert busy.value.exit_code == 12
     return str(busy.value)
@@ -76,28 +76,28 @@ def test_a_killed_process_frees_the_lock_at_once(place: str) -> None:
     with process(HOLDS, place, NAME) as child:
         child.kill()
         child.wait(10)
-        with machine_lock(place, NAME):
+        with machine_locked(place, NAME):
             pass
 
 
 @linux
 def test_the_lock_ends_with_its_block_and_with_an_error_in_it(place: str) -> None:
     for error in (KeyError, FileNotFoundError, HeldError):
-        with pytest.raises(error), machine_lock(place, NAME):
+        with pytest.raises(error), machine_locked(place, NAME):
             raise error
         assert is_free(place, NAME)
 
 
 @linux
 def test_a_process_that_holds_it_is_refused_it_a_second_time(place: str) -> None:
-    with machine_lock(place, NAME):
+    with machine_locked(place, NAME):
         assert f"process {os.getpid()} " in refused(place)
         assert f"process {os.getpid()} " in refused(place)  # the first refusal has not let go of it
 
 
 @linux
 def test_other_places_and_other_devices_are_free(place: str) -> None:
-    with machine_lock(place, NAME):
+    with machine_locked(place, NAME):
         assert is_free(f"{place}/other", NAME)
         assert is_free(place, f"{NAME}1")
 
@@ -105,7 +105,7 @@ def test_other_places_and_other_devices_are_free(place: str) -> None:
 @linux
 def test_programs_that_are_started_meanwhile_do_not_inherit_it(place: str) -> None:
     wait = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
-    with machine_lock(place, NAME):
+    with machine_locked(place, NAME):
         child = subprocess.Popen(wait, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False)
     with child:
         assert child.stdout is not None
@@ -116,7 +116,7 @@ def test_programs_that_are_started_meanwhile_do_not_inherit_it(place: str) -> No
 
 @linux
 def test_no_user_reads_a_device_key_from_the_names(place: str) -> None:
-    with machine_lock(place, NAME):
+    with machine_locked(place, NAME):
         (line,) = [line for line in Path("/proc/net/unix").read_text().splitlines() if key_of(place, NAME) in line]
     assert line.endswith(f" @{PREFIX[1:]}{key_of(place, NAME)}")
     assert re.fullmatch("[0-9a-f]{64}", key_of(place, NAME))
@@ -196,13 +196,13 @@ def test_no_socket_to_be_had_counts_as_held(place: str, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(socket, "socket", sandboxed)
     with pytest.raises(DeviceBusyError, match="cannot be checked: Address family not supported") as busy:
-        machine_lock(place, NAME).__enter__()
+        machine_locked(place, NAME).__enter__()
     assert "sandbox" in busy.value.hint
 
 
 @linux
 def test_what_is_shown_of_a_name_is_clean(place: str) -> None:
-    with machine_lock(place, "a\x1b[31mb"):
+    with machine_locked(place, "a\x1b[31mb"):
         assert refused(place, "a\x1b[31mb").startswith("a[31mb is held")
 
 
@@ -236,7 +236,7 @@ def test_a_file_excludes_and_dies_with_its_process(shared: Path, place: str) -> 
 
 
 def test_a_file_is_not_reentrant_and_ends_with_its_block(shared: Path, place: str) -> None:
-    with machine_lock(place, NAME):
+    with machine_locked(place, NAME):
         assert not is_free(place, NAME)
         assert is_free(place, "another")
     assert is_free(place, NAME)
