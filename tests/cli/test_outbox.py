@@ -16,7 +16,7 @@ from ble_ota.cli.session import session_of
 from ble_ota.cli.wiring import vault_of
 from ble_ota.errors import DeviceBusyError
 from ble_ota.events import Event, ReportKept, StatusReported, Warned
-from ble_ota.ledger import Changes, Ledger, Owner, Report, Started, claimed
+from ble_ota.ledger import Changes, Ending, Ledger, Owner, Report, Started, claimed
 from ble_ota.settings import isolated
 from ble_ota.virtual.developer_center import Faults
 from tests.cli.desk import Desk
@@ -348,6 +348,7 @@ async def test_a_device_that_is_being_updated_is_left_to_that_run(
     async with post(desk) as it:
         it.sender.locking = settings()
         await it.run("run-1", radio=f"virtual:{tmp_path / 'past'}")
+        await it.ledger.finish("run-1", [], Ending("ERROR", "link_lost", 31))
         await it.run("run-2", radio=f"virtual:{tmp_path / 'present'}")
         number = await it.keep("run-1")
         names = ["device {}/{}".format(*it.device)]
