@@ -6,15 +6,16 @@ chain of them stands in the ledger.
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-from ble_ota.cli.journal import Journal, who
+from ble_ota.cli.claims import device_locked
+from ble_ota.cli.journal import Journal
+from ble_ota.cli.liveness import is_dead, lock_names
 from ble_ota.cli.run import Run
-from ble_ota.ledger import Changes, Ledger, Owner, RunRow, claimed
+from ble_ota.cli.wiring import places_of
+from ble_ota.events import Warned
+from ble_ota.ledger import Changes, Ledger, RunRow
 from ble_ota.model import Approved, Component, ComponentKind, Consent, FetchPlan, Plan
 from ble_ota.proof import Unverified
 from ble_ota.target import Target
@@ -25,6 +26,7 @@ OWN_PROOFS = ("device-information", "device")  # of `proof.PROOFS`: the device's
 OLD_PROOF = "device-information"  # of runs that did not keep which it was
 _WHOLE = ("transfer.done", "device.verified")
 
+LEFT_ALONE = "it is neither closed nor carried on"
 IN_RUN = ", in run "  # between who agreed and where, when that was in an earlier run
 
 
@@ -36,14 +38,16 @@ async def claim(run: Run, journal: Journal, target: Target) -> None:
         StorageError: The state folder or the ledger cannot be written.
     """
     run.device = f"{target.product_key}/{target.device_key}" if target.device_key else target.advert.address
-    run.hold(_alone(run, journal, target))
+    known: Changes = {"product_key": target.product_key, "device_key": target.device_key}
+    known["address"] = target.advert.address
+    device = {name: str(value) for name, value in known.items()}
+    radios = [journal.settings.radio]
+    held = run.hold(device_locked(journal.settings, radios, lock_names(**device), command=run.command, run=run.id))
     journal.met(target)
-    keys, address = {"product_key": target.product_key, "device_key": target.device_key}, target.advert.address
-    await journal.ledger.abandon(**keys, address=address, except_run=run.id)
-    row = await journal.ledger.pending(**keys, address=address)
-    journal.carried = row if row is not None and row.id != run.id and _same_world(row, journal) else None
-    device: Changes = {"product_key": target.product_key, "device_key": target.device_key, "address": address}
-    await journal.change({**device, "name": target.advert.name})
+    others = [row for row in await journal.ledger.open_runs(**device) if row.id != run.id]
+    await journal.ledger.abandon_runs([row.id for row in others if is_dead(row, held)])
+    journal.carried = await _left(run, journal, device)
+    await journal.change({**known, "name": target.advert.name})
     if journal.carried is not None:
         journal.chain = await chain_of(journal.ledger, journal.carried)
         await journal.change({"carries_on": journal.carried.id})
@@ -60,21 +64,22 @@ async def chain_of(ledger: Ledger, row: RunRow) -> list[RunRow]:
     return chain
 
 
-@contextmanager
-def _alone(run: Run, journal: Journal, target: Target) -> Generator[None, None, None]:
-    names = [f"address {target.advert.address}"]
-    if target.device_key:
-        names.append(f"device {target.product_key}/{target.device_key}")
-    owner = Owner(os.getpid(), run.command, run.id, who(), time.time())
-    with claimed(journal.settings.state_dir / "claims", names, owner):
-        yield
+async def _left(run: Run, journal: Journal, device: Mapping[str, str]) -> RunRow | None:
+    """Return the run to carry on. One that may be at work elsewhere is not, and that is told."""
+    row = await journal.ledger.pending(**device)
+    if row is None or row.id == run.id or not _same_world(row, journal):
+        return None
+    if not row.open:
+        return row
+    run.emit(Warned(f"run {row.id} of {row.who} has no verdict and may still be at work on this device; {LEFT_ALONE}"))
+    return None
 
 
 def _same_world(row: RunRow, journal: Journal) -> bool:
     """Virtual worlds have the same devices and plans in them, and are not the same."""
     mine = journal.settings
     virtual = any(r.startswith("virtual:") for r in (row.radio, mine.radio))
-    return row.cloud == mine.cloud and (row.radio == mine.radio or not virtual)
+    return row.cloud == mine.cloud and (not virtual or places_of(row.radio) == places_of(mine.radio))
 
 
 def consent(run: Run, journal: Journal, otherwise: Consent) -> Consent:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from ble_ota import __version__
 from ble_ota.cli.common import Common
+from ble_ota.cli.liveness import is_dead, run_locked
 from ble_ota.cli.marks import LedgerMarks
 from ble_ota.cli.run import Run
+from ble_ota.cli.wiring import fixed_radio
 from ble_ota.events import DeviceVerified, Emit, Event, PlanDecided, PlanShown
 from ble_ota.ledger import Changes, Ending, Entry, Ledger, RunRow, Started
 from ble_ota.model import DeviceInfo
@@ -23,7 +23,6 @@ from ble_ota.settings import Settings
 from ble_ota.target import Target, Wanted
 
 SECRETS = {"user_domain_secret", "password", "device_secret", "ledger"}  # the ledger's URL may hold a password
-CLOCK_S = 60.0  # our choice: so far a clock may be set back while a run begins
 
 
 def place_of(settings: Settings) -> Path | str:
@@ -117,8 +116,10 @@ async def journal_of(
 
     Raises:
         StorageError: It cannot be had or written; nothing has been done yet.
+        DeviceBusyError: The lock that shows to other runs that this one lives cannot be had.
     """
     ledger = await run.enter(await Ledger.open(place_of(settings)))
+    run.hold(run_locked(run.id))
     plain = settings.model_dump(mode="json", exclude=SECRETS)
     await ledger.begin(
         Started(
@@ -127,7 +128,7 @@ async def journal_of(
             str(wanted),
             {**arguments, **settings_source(run.common)},
             plain,
-            settings.radio,
+            fixed_radio(settings.radio),
             settings.cloud,
             who(),
             os.getpid(),
@@ -137,7 +138,7 @@ async def journal_of(
     )
     run.journal = Journal(ledger, run.id, settings, run.emit, LedgerMarks(ledger, run.id, run.emit))
     await ledger.abandon_runs(
-        [row.id for row in await ledger.runs(only_open=True) if row.id != run.id and _died_early(row)]
+        [row.id for row in await ledger.runs(only_open=True) if row.id != run.id and _early(row) and is_dead(row)]
     )
     return run.journal
 
@@ -147,13 +148,6 @@ def settings_source(common: Common) -> dict[str, str]:
     return {"config": str(common.config.absolute()) if common.config else "", "profile": common.profile}
 
 
-def _died_early(row: RunRow) -> bool:
-    """Whether an open run's process has gone before it knew its device; later on, the device's claim tells."""
-    if row.device_key or row.address or row.who.rpartition("@")[2] != platform.node():
-        return False
-    try:
-        return psutil.Process(row.pid).create_time() > row.started_at_s + CLOCK_S  # another one, of the same number
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:  # it is there, and not ours to look at
-        return False
+def _early(row: RunRow) -> bool:
+    """Return True if the run does not know its device. Other runs are closed by one that has locked the device."""
+    return not (row.device_key or row.address)

@@ -7,14 +7,14 @@ looked at while its device is claimed: nobody can confirm a newer plan in betwee
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from ble_ota.cli.journal import Journal, who
+from ble_ota.cli.claims import device_locked
+from ble_ota.cli.journal import Journal
+from ble_ota.cli.liveness import lock_names
 from ble_ota.cloud import DeveloperCenter, Reported
 from ble_ota.errors import (
     BleOtaError,
@@ -27,7 +27,7 @@ from ble_ota.errors import (
     TrustError,
 )
 from ble_ota.events import ConfirmReported, Emit, ReportKept, StatusReported, Warned
-from ble_ota.ledger import DeviceKeys, Ledger, Owner, Report, claimed
+from ble_ota.ledger import DeviceKeys, Ledger, Report
 from ble_ota.model import Component, DeviceInfo
 from ble_ota.settings import Settings
 from ble_ota.update import Report as ReportDoor
@@ -123,8 +123,8 @@ class Sender:
     emit: Emit
     run: str = ""
     """The present run, which has claimed its device and asked for its plan; "" for none."""
-    claims: Path | None = None
-    """Where a device is claimed while its reports go; None: it is claimed already."""
+    locking: Settings | None = None
+    """Settings that say where a device is locked while its reports go; None: the present run has locked it."""
     _plans: dict[DeviceKeys, str | None] = field(default_factory=dict[DeviceKeys, str | None])
 
     async def send(self, device: DeviceKeys, *, since_s: float = float("inf")) -> None:
@@ -135,7 +135,7 @@ class Sender:
         Raises:
             StorageError: The ledger cannot be read or written.
         """
-        with self._alone(device):
+        async with self._alone(device):
             kept = await self.ledger.kept(self.account, device)
             for at, report in enumerate(kept):
                 mine = [r for r in kept[at:] if r.created_at_s >= since_s]
@@ -154,13 +154,20 @@ class Sender:
         for report in mine:
             self.emit(ReportKept(report.component, report.outcome, why))
 
-    @contextmanager
-    def _alone(self, device: DeviceKeys) -> Generator[None, None, None]:
-        if self.claims is None:
+    @asynccontextmanager
+    async def _alone(self, device: DeviceKeys) -> AsyncGenerator[None, None]:
+        """Lock the device where an update of it may be at work.
+
+        That is the place of the radio that is set, those of the runs whose reports are kept, and those of open runs.
+        """
+        if self.locking is None:
             yield
             return
-        owner = Owner(os.getpid(), "reports send", "none", who(), time.time())
-        with claimed(self.claims, ["device {}/{}".format(*device)], owner):
+        reporting = [await self.ledger.run(r.run) for r in await self.ledger.kept(self.account, device)]
+        at_work = await self.ledger.open_runs(product_key=device[0], device_key=device[1], address="")
+        radios = {self.locking.radio, *(row.radio for row in (*reporting, *at_work) if row is not None)}
+        names = lock_names(product_key=device[0], device_key=device[1])
+        with device_locked(self.locking, radios, names, command="reports send", run="none"):
             yield
 
     async def _one(self, report: Report, *, ours: bool) -> None:

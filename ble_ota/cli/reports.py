@@ -41,8 +41,7 @@ async def send(common: Common, settings: Settings) -> int:
         before, everyone = await ledger.kept(account), await ledger.kept()
         if before:
             async with session_of(common, settings, vault_of(settings)) as center:
-                claims = settings.state_dir / "claims"
-                await send_all(Sender(center, ledger, account, _teller(common), claims=claims))
+                await send_all(Sender(center, ledger, account, _teller(common), locking=settings))
         after = await _again(ledger, before)
     elsewhere = [r for r in everyone if r.account != account]
     data = {state: [report_data(r) for r in after if r.state == state] for state in ("sent", "kept", "superseded")}

@@ -10,9 +10,10 @@ from pathlib import Path
 from ble_ota.cli import ask, flash, update
 from ble_ota.cli.common import Common
 from ble_ota.cli.journal import place_of
+from ble_ota.cli.liveness import begun_here
 from ble_ota.cli.run import Run
 from ble_ota.cli.wiring import vault_of
-from ble_ota.errors import SettingsError, TrustError, UsageError
+from ble_ota.errors import DeviceBusyError, SettingsError, TrustError, UsageError
 from ble_ota.image_file import opened
 from ble_ota.ledger import Ledger, RunRow
 from ble_ota.model import Algorithm, Digest, Outcome, UpToDate
@@ -51,6 +52,7 @@ async def _left(common: Common, run_id: str | None) -> Left | UpToDate:
     Raises:
         UsageError: There is no run of this name, or it had another profile than this command names.
         SettingsError: The settings file or the profile of that run is gone.
+        DeviceBusyError: It may be at work on another host.
     """
     settings = common.settings()
     found = await _in_ledger(settings, run_id)
@@ -94,13 +96,32 @@ async def _in_ledger(settings: Settings, run_id: str | None) -> RunRow | UpToDat
     async with await Ledger.open(place_of(settings)) as ledger:
         unfinished = await ledger.unfinished()
         if run_id is None:
-            return unfinished[0] if unfinished else UpToDate("there is nothing to resume: no run was left unfinished")
+            return _newest(unfinished)
         row = await ledger.run(run_id)
     if row is None:
         return None
-    if row.id in {r.id for r in unfinished}:
-        return row
-    return UpToDate(f"there is nothing to resume: {_why(row, unfinished)}")
+    if row.id not in {r.id for r in unfinished}:
+        return UpToDate(f"there is nothing to resume: {_why(row, unfinished)}")
+    if _elsewhere(row):
+        raise DeviceBusyError(_at_work(row), hint="Resume it on that host, or run its command again here")
+    return row
+
+
+def _newest(unfinished: Sequence[RunRow]) -> RunRow | UpToDate:
+    """Return the newest run that this host may carry on."""
+    if found := next((row for row in unfinished if not _elsewhere(row)), None):
+        return found
+    why = _at_work(unfinished[0]) if unfinished else "no run was left unfinished"
+    return UpToDate(f"there is nothing to resume: {why}")
+
+
+def _elsewhere(row: RunRow) -> bool:
+    """Return True if the run may be at work on another host, where this one cannot see that."""
+    return row.open and not begun_here(row)
+
+
+def _at_work(row: RunRow) -> str:
+    return f"run {row.id} of {row.who} has no verdict and may still be at work there"
 
 
 def _why(row: RunRow, unfinished: Sequence[RunRow]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -67,6 +69,41 @@ async def radio_of(settings: Settings) -> AsyncGenerator[Radio, None]:
     else:
         msg = f"there is no radio {settings.radio!r}"
         raise UsageError(msg, hint="It is bleak, bleak:hci1, bumble:usb:0 (or bumble:usb:0,usb:1), or virtual:DIR")
+
+
+MACHINE = "this machine's controllers"
+"""The place of the system's Bluetooth and of every controller that is plugged into this machine."""
+_NEXT_CONTROLLER = re.compile(r",(?=[a-z-]+(?::|,|$))")  # serial ports have commas of their own
+_METADATA = re.compile(r"\[\w+=[^\]]*\]")  # Bumble's `tcp-client:[key=value]HOST:PORT`
+
+
+def fixed_radio(radio: str) -> str:
+    """Return `radio` so that it means the same in every working folder: that of a virtual world is resolved."""
+    kind, _, where = radio.partition(":")
+    return f"virtual:{os.path.realpath(where)}" if kind == "virtual" and where else radio
+
+
+def places_of(radio: str) -> tuple[str, ...]:
+    """Return where `radio` reaches devices; two radios with a place in common may reach the same device.
+
+    The system's Bluetooth and all controllers of this machine are one place, since a person sees one device. A virtual
+    world is a place of its own, and so is a controller behind TCP: its HOST:PORT, in lower case. Two names of one
+    host are two places.
+
+    Args:
+        radio: As in the setting `radio`. One that does not exist belongs to this machine.
+    """
+    kind, _, where = radio.partition(":")
+    if kind == "virtual":
+        return (fixed_radio(radio),)
+    if kind != "bumble":
+        return (MACHINE,)
+    return tuple(sorted({_controller_place(name) for name in _NEXT_CONTROLLER.split(where)}))
+
+
+def _controller_place(name: str) -> str:
+    kind, _, where = name.partition(":")
+    return f"tcp-client:{_METADATA.sub('', where).lower()}" if kind == "tcp-client" else MACHINE
 
 
 def _options(settings: Settings) -> LinkOptions:

@@ -1,17 +1,20 @@
 """Runs, their events, how far files have come, and reports not yet sent: kept so that they survive their process.
 
-`Ledger` is the way in; `claimed` holds a device against other processes. Nothing of SQLAlchemy leaves this package.
+`Ledger` is the way in; `claimed` holds a device against other processes, `is_free` asks if one does. Nothing of
+SQLAlchemy leaves this package.
 """
 
 from __future__ import annotations
 
 from ble_ota.ledger.claim import Owner, claimed
 from ble_ota.ledger.ledger import Ledger
+from ble_ota.ledger.machine_lock import LEAVES_NOTHING, is_free, machine_locked
 from ble_ota.ledger.rows import CARRIED_ON, FINAL, Changes, DeviceKeys, Ending, Entry, Report, RunRow, Started
 
 __all__ = [
     "CARRIED_ON",
     "FINAL",
+    "LEAVES_NOTHING",
     "Changes",
     "DeviceKeys",
     "Ending",
@@ -22,4 +25,6 @@ __all__ = [
     "RunRow",
     "Started",
     "claimed",
+    "is_free",
+    "machine_locked",
 ]

@@ -1,4 +1,8 @@
-"""One writer per device, across processes: a lock that the system lets go of when its owner dies."""
+"""One writer per device, across processes: locks that the system lets go of when their owner dies.
+
+Two kinds are held together. The lock files of a state folder tell in full what their owner does. The locks of
+`machine_lock` exclude processes that have another state folder, or run as another user of this machine.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ble_ota.errors import DeviceBusyError, StorageError
+from ble_ota.ledger.machine_lock import machine_locked
 from ble_ota.text import clean
 
 _OWNER_MAX = 4096  # bytes of an owner's file; what is longer is none
@@ -35,18 +41,19 @@ class Owner:
 
 
 @contextmanager
-def claimed(folder: Path, names: Sequence[str], owner: Owner) -> Generator[None, None, None]:
+def claimed(folder: Path, places: Sequence[str], names: Sequence[str], owner: Owner) -> Generator[None, None, None]:
     """Hold `names` until the block, or the process, ends: all of them, or none and an error at once.
 
     Not reentrant: who holds a name is refused it like anybody else. The lock files stay, or two could hold one.
 
     Args:
-        folder: Where the locks are; made where it is missing, on a disk of this machine.
+        folder: Where the lock files are; made where it is missing, on a disk of this machine.
+        places: Of the radio, one or more; see `machine_lock`. The lock files of `folder` are the same for all places.
         names: What is claimed, in words for the error: "AA:BB:CC:DD:EE:FF", "PRODUCT_KEY/DEVICE_KEY".
-        owner: Told to whoever comes too late.
+        owner: Told to those who come too late and share the folder.
 
     Raises:
-        DeviceBusyError: Somebody holds one of them.
+        DeviceBusyError: Another process holds one of them, or that cannot be checked.
         StorageError: The folder cannot be used.
     """
     with ExitStack() as held:
@@ -57,6 +64,8 @@ def claimed(folder: Path, names: Sequence[str], owner: Owner) -> Generator[None,
         except OSError as error:
             msg = f"the folder of locks {folder} cannot be used: {error.strerror}"
             raise StorageError(msg) from error
+        for place, name in product(sorted(set(places)), sorted(set(names))):
+            held.enter_context(machine_locked(place, name))
         yield
 
 

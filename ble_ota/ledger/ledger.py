@@ -120,16 +120,13 @@ class Ledger:
         """Write the last events and the one verdict of a run. `ValueError` when it has one."""
         await self.transact(lambda c: runs.finish(c, run, entries, ending, now_s=self._now()))
 
-    async def abandon(self, *, product_key: str, device_key: str, address: str, except_run: str) -> list[str]:
-        """Close every other open run of this device as killed, and tell their ids.
-
-        For whoever holds the device's claim: only then is it sure that their processes are gone.
-        """
+    async def open_runs(self, *, product_key: str, device_key: str, address: str) -> list[RunRow]:
+        """Return the runs of this device that have no verdict, newest first: their processes live, or have died."""
         here = seek.belongs(product_key=product_key, device_key=device_key, address=address)
-        return await self.transact(lambda c: runs.abandon(c, here & (schema.run.c.id != except_run), now_s=self._now()))
+        return await self.transact(lambda c: seek.open_runs(c, here), reads=True)
 
     async def abandon_runs(self, ids: Sequence[str]) -> list[str]:
-        """Close those of these runs that are open, as killed: for runs that died before they knew their device."""
+        """Close those of these runs that are open, as killed, and return their ids. For runs whose process is gone."""
         return await self.transact(lambda c: runs.abandon(c, schema.run.c.id.in_(ids), now_s=self._now()))
 
     async def run(self, id_or_prefix: str) -> RunRow | None:
@@ -166,7 +163,10 @@ class Ledger:
         return await self.transact(lambda c: seek.entries(c, run), reads=True)
 
     async def pending(self, *, product_key: str, device_key: str, address: str) -> RunRow | None:
-        """The run to carry on for this device: its newest approved one, if nothing final came of it or after it."""
+        """The run to carry on for this device: its newest approved one, if nothing final came of it or after it.
+
+        One that is still open may be at work: close first what has died, and leave alone what is then open.
+        """
         return await self.transact(
             lambda c: seek.pending(c, product_key=product_key, device_key=device_key, address=address), reads=True
         )

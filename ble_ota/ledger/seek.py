@@ -73,6 +73,11 @@ def listed(
     return _rows(connection, wanted)
 
 
+def open_runs(connection: sa.Connection, here: sa.ColumnElement[bool]) -> list[RunRow]:
+    """See `Ledger.open_runs`."""
+    return _rows(connection, sa.select(run).where(here, run.c.verdict.is_(None)).order_by(run.c.no.desc()))
+
+
 def entries(connection: sa.Connection, run_id: str) -> list[Entry]:
     """The events of a run, in their order."""
     found = connection.execute(sa.select(event).where(event.c.run == run_id).order_by(event.c.seq))

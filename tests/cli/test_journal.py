@@ -14,6 +14,7 @@ import pytest
 
 from ble_ota.cli.common import Common
 from ble_ota.cli.journal import Journal, journal_of, place_of, settings_source, who
+from ble_ota.cli.liveness import is_dead, run_locked
 from ble_ota.cli.run import Run
 from ble_ota.errors import LinkLostError, StorageError
 from ble_ota.events import DeviceVerified, PlanDecided, PlanShown, Warned
@@ -22,6 +23,7 @@ from ble_ota.model import Outcome, UpToDate
 from ble_ota.settings import Settings, isolated
 from ble_ota.target import Wanted
 
+EARLY = f"early-{os.getpid()}"  # the lock of a run is the machine's, and tests run side by side
 KEYS = {"product_key": "p", "device_key": "d", "address": "AA"}
 
 
@@ -171,14 +173,14 @@ async def dead_pid() -> int:
 
 
 async def begun(ledger: Ledger, *, pid: int, by: str = "", device: bool = False) -> None:
-    await ledger.begin(Started("early", "update", "X", {}, {}, "bleak", "eu", by or who(), pid, "1"))
+    await ledger.begin(Started(EARLY, "update", "X", {}, {}, "bleak", "eu", by or who(), pid, "1"))
     if device:
-        await ledger.write("early", [], KEYS)  # type: ignore[arg-type]
+        await ledger.write(EARLY, [], KEYS)  # type: ignore[arg-type]
 
 
 async def verdict_after_another(settings: Settings, ledger: Ledger) -> str | None:
     await told(settings, nothing)
-    ending = (await row_of(ledger, "early")).ending
+    ending = (await row_of(ledger, EARLY)).ending
     return None if ending is None else f"{ending.verdict} {ending.reason}"
 
 
@@ -188,16 +190,22 @@ async def test_a_run_that_died_early_is_closed_as_killed(settings: Settings, led
 
 
 async def test_a_run_that_lives_is_not_closed(settings: Settings, ledger: Ledger) -> None:
-    await begun(ledger, pid=os.getpid())
-    assert await verdict_after_another(settings, ledger) is None
-
-
-async def test_a_younger_process_of_the_same_number_is_another_one(settings: Settings, tmp_path: Path) -> None:
-    long_ago = psutil.Process().create_time() - 3600
-    async with await Ledger.open(place_of(settings), now=lambda: long_ago) as ledger:
+    with run_locked(EARLY):
         await begun(ledger, pid=os.getpid())
-        assert tmp_path.exists()
-        assert await verdict_after_another(settings, ledger) == "ABORTED killed"
+        assert await verdict_after_another(settings, ledger) is None
+    assert await verdict_after_another(settings, ledger) == "ABORTED killed"
+
+
+async def test_a_run_shows_that_it_lives_until_its_verdict_is_told(settings: Settings, ledger: Ledger) -> None:
+    seen: list[bool] = []
+
+    async def look(run: Run, _journal: Journal) -> None:
+        seen.append(is_dead(await row_of(ledger, run.id)))
+
+    run = await told(settings, look)
+    assert seen == [False]
+    with run_locked(run):
+        pass  # it does no more
 
 
 async def test_a_run_of_another_machine_is_not_closed(settings: Settings, ledger: Ledger) -> None:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from ble_ota.cli.session import session_of
 from ble_ota.cli.wiring import vault_of
 from ble_ota.errors import DeviceBusyError
 from ble_ota.events import Event, ReportKept, StatusReported, Warned
-from ble_ota.ledger import Changes, Ledger, Owner, Report, Started, claimed
+from ble_ota.ledger import Changes, Ending, Ledger, Owner, Report, Started, claimed
 from ble_ota.settings import isolated
 from ble_ota.virtual.developer_center import Faults
 from tests.cli.desk import Desk
@@ -166,9 +166,10 @@ class Post:
     def device(self) -> tuple[str, str]:
         return self.desk.world.product_key, self.desk.device.device_key
 
-    async def run(self, name: str, *, device: tuple[str, str] | None = None) -> None:
+    async def run(self, name: str, *, device: tuple[str, str] | None = None, radio: str = "") -> None:
         """A run that began now."""
-        await self.ledger.begin(Started(name, "update", "", {}, {}, "bleak", "x", "ada@here", 1, "1"))
+        radio = radio or settings().radio
+        await self.ledger.begin(Started(name, "update", "", {}, {}, radio, "x", "ada@here", 1, "1"))
         product_key, device_key = device or self.device
         known = Changes(product_key=product_key, device_key=device_key, fingerprint="f1")
         await self.ledger.write(name, [], known)
@@ -359,25 +360,41 @@ async def test_a_ledger_that_fails_afterwards_is_a_warning(desk: Desk) -> None:
         assert "was not sent" in warned.message
 
 
-async def test_a_device_that_is_being_updated_is_left_to_that_run(desk: Desk) -> None:
-    mine = settings()
+HERE, THERE = "state", "elsewhere"
+PLACES = {
+    "the same state folder, whatever place": (HERE, "nowhere", "is being updated by"),
+    "the place of the radio that is set": (THERE, "world", "is held on this machine by process"),
+    "the place of the run that is reported": (THERE, "past", "is held on this machine by process"),
+    "the place of a run that has no report": (THERE, "present", "is held on this machine by process"),
+}
+
+
+@pytest.mark.parametrize(("folder", "place", "words"), PLACES.values(), ids=PLACES)
+async def test_a_device_that_is_being_updated_is_left_to_that_run(
+    desk: Desk, tmp_path: Path, folder: str, place: str, words: str
+) -> None:
     async with post(desk) as it:
-        it.sender.claims = mine.state_dir / "claims"
-        await it.run("run-1")
+        it.sender.locking = settings()
+        await it.run("run-1", radio=f"virtual:{tmp_path / 'past'}")
+        await it.ledger.finish("run-1", [], Ending("ERROR", "link_lost", 31))
+        await it.run("run-2", radio=f"virtual:{tmp_path / 'present'}")
         number = await it.keep("run-1")
-        with claimed(it.sender.claims, ["device {}/{}".format(*it.device)], Owner(os.getpid(), "update", "r", "a", 1)):
+        names = ["device {}/{}".format(*it.device)]
+        places = [f"virtual:{tmp_path / place}"]
+        with claimed(tmp_path / folder / "claims", places, names, Owner(1, "update", "r", "a", 1)):
             await send_all(it.sender)
             assert (await it.became(number))[0] == "kept"
             (told,) = it.told
             assert isinstance(told, Warned)
-            assert "is being updated by" in told.message
+            assert words in told.message
         await send_all(it.sender)
         assert (await it.became(number))[0] == "sent"
 
 
 async def test_a_device_is_claimed_while_its_reports_go(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     async with post(desk) as it:
-        claims = it.sender.claims = settings().state_dir / "claims"
+        it.sender.locking = settings()
+        state = settings().state_dir
         await it.run("run-1")
         await it.keep("run-1")
         report = type(it.sender.center).report
@@ -385,7 +402,12 @@ async def test_a_device_is_claimed_while_its_reports_go(desk: Desk, monkeypatch:
         async def watched(*arguments: Any) -> int:
             with (
                 pytest.raises(DeviceBusyError),
-                claimed(claims, ["device {}/{}".format(*it.device)], Owner(1, "update", "r", "a", 1)),
+                claimed(
+                    state / "claims",
+                    [settings().radio],
+                    ["device {}/{}".format(*it.device)],
+                    Owner(1, "update", "r", "a", 1),
+                ),
             ):
                 pass
             return await report(*arguments)

@@ -9,7 +9,17 @@ import httpx
 import pytest
 
 import ble_ota.gatt
-from ble_ota.cli.wiring import cloud_at, drivers_of, needing, radio_of, vault_of, virtual_cloud
+from ble_ota.cli.wiring import (
+    MACHINE,
+    cloud_at,
+    drivers_of,
+    fixed_radio,
+    needing,
+    places_of,
+    radio_of,
+    vault_of,
+    virtual_cloud,
+)
 from ble_ota.errors import ExtraMissingError, SettingsError, UsageError
 from ble_ota.gatt.bleak_radio import BleakRadio
 from ble_ota.gatt.bumble_options import LinkOptions
@@ -53,6 +63,49 @@ async def test_a_folder_that_is_no_folder_is_a_sentence(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="Not a directory"):
             async with place:
                 pass
+
+
+# ------------------------------------------------------------------ where a radio reaches devices
+
+PLACES = {
+    "bleak": (MACHINE,),
+    "bleak:hci1": (MACHINE,),
+    "bumble:usb:0": (MACHINE,),
+    "bumble:usb:0,usb:1": (MACHINE,),
+    "bumble:usb:[driver=rtk]0": (MACHINE,),
+    "bumble:vhci": (MACHINE,),
+    "bumble:hci-socket:0": (MACHINE,),
+    "bumble:serial:/dev/ttyACM0,1000000,rtscts": (MACHINE,),
+    "bumble:tcp-client:127.0.0.1:7300": ("tcp-client:127.0.0.1:7300",),
+    "bumble:tcp-client:Bench.Example:7300": ("tcp-client:bench.example:7300",),
+    "bumble:tcp-client:[a=b,c=d]h:1": ("tcp-client:h:1",),
+    "bumble:tcp-client:::1:7300": ("tcp-client:::1:7300",),
+    "bumble:tcp-client:h:2,tcp-client:h:1": ("tcp-client:h:1", "tcp-client:h:2"),
+    "bumble:tcp-client:h:1,serial:/dev/ttyACM0,115200,vhci": ("tcp-client:h:1", MACHINE),
+    "smoke:signals": (MACHINE,),
+    "": (MACHINE,),
+}
+
+
+@pytest.mark.parametrize("radio", PLACES)
+def test_a_radio_has_the_places_of_its_controllers(radio: str) -> None:
+    assert places_of(radio) == tuple(sorted(PLACES[radio]))
+
+
+def test_a_world_is_the_place_of_its_folder_however_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "world")
+    monkeypatch.chdir(tmp_path)
+    there = f"virtual:{tmp_path / 'world'}"
+    for name in ("world", "./world/", f"{tmp_path}/x/../world", "link"):
+        assert (places_of(f"virtual:{name}"), fixed_radio(f"virtual:{name}")) == ((there,), there)
+    assert places_of("virtual:other") != (there,)
+
+
+@pytest.mark.parametrize("radio", ["bleak", "bleak:hci1", "bumble:usb:0", "virtual:", ""])
+def test_any_other_radio_is_the_same_from_every_folder(radio: str) -> None:
+    assert fixed_radio(radio) == radio
 
 
 # ------------------------------------------------------------------ the Developer Center

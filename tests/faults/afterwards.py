@@ -85,7 +85,7 @@ def _claims(story: Story, state: Path) -> Iterator[str]:
     device = story.world.devices[0]
     names = [f"address {device.address}", f"device {story.world.product_key}/{device.device_key}"]
     try:
-        with claimed(state / "claims", names, NOBODY):
+        with claimed(state / "claims", [f"virtual:{story.world.folder}"], names, NOBODY):
             pass
     except DeviceBusyError as error:
         yield str(error)

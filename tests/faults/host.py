@@ -47,10 +47,10 @@ class Host:
     @property
     def environment(self) -> dict[str, str]:
         """What says where all of it is."""
-        user, there = self.world.user, f"virtual:{self.world.folder}"
+        user = self.world.user
         said = {
-            "cloud": there,
-            "radio": there,
+            "cloud": self.radio,
+            "radio": self.radio,
             "state_dir": str(self.state),
             "cache_dir": str(self.home / "cache"),
             "keyring": "false",
@@ -65,6 +65,11 @@ class Host:
         }
         named = {f"BLE_OTA_{name.upper()}": value for name, value in said.items() if name not in self.unset}
         return named | {"XDG_CONFIG_HOME": str(self.home / "config"), "HOME": str(self.home)}
+
+    @property
+    def radio(self) -> str:
+        """As in the setting; it is also the place of the device's locks."""
+        return f"virtual:{self.world.folder}"
 
     @property
     def state(self) -> Path:

@@ -207,7 +207,8 @@ import os, sys
 from pathlib import Path
 from ble_ota.ledger import Owner, claimed
 
-with claimed(Path(sys.argv[1]), sys.argv[2:], Owner(os.getpid(), "update", "a1b2c3", "ada@line-4", 1.7e9)):
+folder, place, *names = sys.argv[1:]
+with claimed(Path(folder), [place], names, Owner(os.getpid(), "update", "a1b2c3", "ada@line-4", 1.7e9)):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -216,7 +217,7 @@ with claimed(Path(sys.argv[1]), sys.argv[2:], Owner(os.getpid(), "update", "a1b2
 @contextmanager
 def owner(host: Host, *names: str) -> Generator[int, None, None]:
     """Another process that has the device; gives its number."""
-    words = [sys.executable, "-c", OWNER, str(host.state / "claims"), *names]
+    words = [sys.executable, "-c", OWNER, str(host.state / "claims"), host.radio, *names]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from ble_ota.errors import DeviceBusyError, StorageError
 from ble_ota.ledger import Owner, claimed
+from tests.ledger.words import process
 
 OWNER = Owner(pid=4711, command="update d1", run="run-1", who="ada@bench-3", since_s=1_800_000_000.0)
 LATER = Owner(pid=4712, command="resume", run="run-2", who="bob@bench-3", since_s=1_800_000_100.0)
@@ -22,7 +22,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from ble_ota.ledger import Owner, claimed
-with claimed(Path(sys.argv[1]), sys.argv[2:], Owner(4711, "update d1", "run-1", "ada@bench-3", 1_800_000_000.0)):
+folder, place, *names = sys.argv[1:]
+with claimed(Path(folder), [place], names, Owner(4711, "update d1", "run-1", "ada@bench-3", 1_800_000_000.0)):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -33,21 +34,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state" / "claims"
 
 
-@contextmanager
-def elsewhere(folder: Path, *names: str) -> Iterator[subprocess.Popen[str]]:
+def elsewhere(folder: Path, *names: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """Another process that holds `names`."""
-    command = [sys.executable, "-c", CHILD, str(folder), *names]
-    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "held\n"
-            yield child
-        finally:
-            child.kill()
+    return process(CHILD, str(folder), str(folder), *names)
 
 
 def claim(folder: Path, *names: str) -> None:
-    with claimed(folder, names, LATER):
+    with claimed(folder, [str(folder)], names, LATER):
         pass
 
 
@@ -57,7 +50,7 @@ def test_a_claim_ends_with_its_block(folder: Path) -> None:
 
 
 def test_a_claim_ends_with_an_error_in_its_block(folder: Path) -> None:
-    with pytest.raises(KeyError), claimed(folder, [NAME], OWNER):
+    with pytest.raises(KeyError), claimed(folder, [str(folder)], [NAME], OWNER):
         raise KeyError
     claim(folder, NAME)
 
@@ -81,7 +74,7 @@ def test_a_claim_dies_with_its_process(folder: Path) -> None:
 
 
 def test_who_holds_a_name_is_refused_it_a_second_time(folder: Path) -> None:
-    with claimed(folder, [NAME], OWNER), pytest.raises(DeviceBusyError, match="run run-1"):
+    with claimed(folder, [str(folder)], [NAME], OWNER), pytest.raises(DeviceBusyError, match="run run-1"):
         claim(folder, NAME)
 
 
@@ -89,7 +82,7 @@ async def test_of_two_tasks_one_holds_it(folder: Path) -> None:
     holding, let_go = asyncio.Event(), asyncio.Event()
 
     async def first() -> None:
-        with claimed(folder, [NAME], OWNER):
+        with claimed(folder, [str(folder)], [NAME], OWNER):
             holding.set()
             await let_go.wait()
 
@@ -102,7 +95,7 @@ async def test_of_two_tasks_one_holds_it(folder: Path) -> None:
 
 
 def test_a_second_claim_does_not_end_the_first(folder: Path) -> None:
-    with claimed(folder, [NAME], OWNER):
+    with claimed(folder, [str(folder)], [NAME], OWNER):
         for _ in range(2):
             with pytest.raises(DeviceBusyError, match="run run-1"):
                 claim(folder, NAME)
@@ -110,17 +103,34 @@ def test_a_second_claim_does_not_end_the_first(folder: Path) -> None:
 
 @pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "b", "a"), ("b", "a")])
 def test_all_names_are_held_or_none(names: tuple[str, ...], folder: Path) -> None:
-    with claimed(folder, ["b"], OWNER):
+    with claimed(folder, [str(folder)], ["b"], OWNER):
         with pytest.raises(DeviceBusyError, match=r"^b is being updated"):
             claim(folder, *names)
         claim(folder, "a", "c")
 
 
 def test_every_name_is_held(folder: Path) -> None:
-    with claimed(folder, ["a", "b"], OWNER):
+    with claimed(folder, [str(folder)], ["a", "b"], OWNER):
         for name in "ab":
             with pytest.raises(DeviceBusyError):
                 claim(folder, name)
+
+
+def test_two_state_folders_exclude_each_other_at_one_place(folder: Path, tmp_path: Path) -> None:
+    """Also while the other state folder is that of another user."""
+    places = [str(folder), f"second {folder}"]
+    with claimed(tmp_path / "other", places, ["a", "b"], OWNER):
+        for place in places:
+            for name in "ab":
+                with (
+                    pytest.raises(DeviceBusyError, match=rf"^{name} is held on this machine by process {os.getpid()} "),
+                    claimed(folder, [f"free {folder}", place], [f"free {folder}", name], LATER),
+                ):
+                    pass
+        with claimed(folder, [f"another {folder}"], ["a", "b"], LATER):
+            pass
+    with claimed(folder, [f"free {folder}", *places], [f"free {folder}", "a", "b"], LATER):
+        pass  # what was refused holds nothing
 
 
 def test_a_name_given_twice_is_held_once(folder: Path) -> None:
@@ -128,7 +138,7 @@ def test_a_name_given_twice_is_held_once(folder: Path) -> None:
 
 
 def test_another_device_is_free(folder: Path) -> None:
-    with claimed(folder, [NAME], OWNER):
+    with claimed(folder, [str(folder)], [NAME], OWNER):
         claim(folder, "p11/d2")
 
 
@@ -160,7 +170,7 @@ GARBLED = [
 
 @pytest.mark.parametrize("content", GARBLED)
 def test_an_owner_that_cannot_be_read_is_another_process(content: bytes, folder: Path) -> None:
-    with claimed(folder, [NAME], OWNER):
+    with claimed(folder, [str(folder)], [NAME], OWNER):
         (told,) = folder.glob("*.json")
         told.write_bytes(content)
         with pytest.raises(DeviceBusyError, match=f"^{NAME} is being updated by another process$"):
@@ -168,7 +178,7 @@ def test_an_owner_that_cannot_be_read_is_another_process(content: bytes, folder:
 
 
 def test_an_owner_that_has_not_said_so_yet_is_another_process(folder: Path) -> None:
-    with claimed(folder, [NAME], OWNER):
+    with claimed(folder, [str(folder)], [NAME], OWNER):
         (told,) = folder.glob("*.json")
         told.unlink()
         with pytest.raises(DeviceBusyError, match="by another process"):
@@ -177,7 +187,7 @@ def test_an_owner_that_has_not_said_so_yet_is_another_process(folder: Path) -> N
 
 def test_what_an_owner_says_is_shown_clean(folder: Path) -> None:
     with (
-        claimed(folder, [NAME], Owner(1, "up\x1b[31mdate", "run-1", "ada", 0.0)),
+        claimed(folder, [str(folder)], [NAME], Owner(1, "up\x1b[31mdate", "run-1", "ada", 0.0)),
         pytest.raises(DeviceBusyError, match=r"`ble-ota up\[31mdate`"),
     ):
         claim(folder, NAME)
@@ -204,5 +214,5 @@ def test_an_owner_that_cannot_be_written_leaves_nothing_held(folder: Path) -> No
 
 
 def test_an_error_of_the_block_is_not_taken_for_one_of_the_folder(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError), claimed(folder, [NAME], OWNER):
+    with pytest.raises(FileNotFoundError), claimed(folder, [str(folder)], [NAME], OWNER):
         raise FileNotFoundError

@@ -302,8 +302,10 @@ async def test_runs_of_a_device_whose_process_died_are_closed(ledger: Ledger, cl
     await ledger.begin(started("elsewhere"))
     await ledger.write("elsewhere", [], Changes(product_key="p11", device_key="d2"))
     clock.now_s += 60
-    assert await ledger.abandon(**HERE, except_run="mine") == ["dead"]
+    assert [row.id for row in await ledger.open_runs(**HERE)] == ["dead", "mine"]
+    assert await ledger.abandon_runs(["dead"]) == ["dead"]
     assert {row.id: row.ending for row in await ledger.runs()} == {"mine": None, "dead": KILLED, "elsewhere": None}
+    assert [row.id for row in await ledger.open_runs(**HERE)] == ["mine"]
     left = await ledger.pending(**HERE)
     assert left is not None
     assert left.id == "dead"
@@ -389,7 +391,7 @@ async def everything(ledger: Ledger) -> None:
     await ledger.pending(**HERE)
     await ledger.unfinished()
     await ledger.abandon_runs(["run-2"])
-    await ledger.abandon(**HERE, except_run="")
+    await ledger.open_runs(**HERE)
     await ledger.verify()
 
 

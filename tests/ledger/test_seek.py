@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from ble_ota.errors import UsageError
 from ble_ota.ledger import Changes
 from ble_ota.ledger.runs import begin, finish, put_mark, write
-from ble_ota.ledger.seek import LONG_AGO_S, entries, find, last_mark, listed, pending, unfinished
+from ble_ota.ledger.seek import LONG_AGO_S, belongs, entries, find, last_mark, listed, open_runs, pending, unfinished
 from ble_ota.model import Mark
 from tests.ledger.words import ADDRESS, DEVICE, SHA, ending, entry, started
 
@@ -34,6 +34,23 @@ def history(connection: sa.Connection, **other: object) -> list[str]:
 def left(connection: sa.Connection, product_key: str = "p11", device_key: str = "d1", address: str = "") -> str | None:
     found = pending(connection, product_key=product_key, device_key=device_key, address=address)
     return found.id if found else None
+
+
+# ---------------------------------------------------------------- those without a verdict
+
+
+def test_open_runs_are_those_of_the_device_without_a_verdict(connection: sa.Connection) -> None:
+    for name, known in {
+        "first": APPROVED,
+        "second": KEYS,
+        "other": Changes(product_key="p11", device_key="d2"),
+    }.items():
+        put(connection, name, known)
+    put(connection, "ended", APPROVED, "ERROR")
+    put(connection, "without keys", Changes(address=ADDRESS.lower()))
+    begin(connection, started("early"), now_s=1.0)
+    here = belongs(product_key="p11", device_key="d1", address=ADDRESS)
+    assert [row.id for row in open_runs(connection, here)] == ["without keys", "second", "first"]
 
 
 # ---------------------------------------------------------------- by id

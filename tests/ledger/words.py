@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -69,6 +71,19 @@ def report(run: str = "run-1", **other: object) -> Report:
         versions={"0": "1.0.0"},
     )
     return replace(made, **other)  # type: ignore[arg-type]
+
+
+@contextmanager
+def process(code: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Another Python process that runs `code`, prints "held" and waits; killed at the end."""
+    command = [sys.executable, "-c", code, *words]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "held\n"
+            yield child
+        finally:
+            child.kill()
 
 
 @contextmanager
