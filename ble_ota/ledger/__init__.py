@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ble_ota.ledger.claim import Owner, claimed
+from ble_ota.ledger.head import Head
 from ble_ota.ledger.ledger import Ledger
 from ble_ota.ledger.rows import CARRIED_ON, FINAL, Changes, DeviceKeys, Ending, Entry, Report, RunRow, Started
 
@@ -16,6 +17,7 @@ __all__ = [
     "DeviceKeys",
     "Ending",
     "Entry",
+    "Head",
     "Ledger",
     "Owner",
     "Report",
