@@ -141,8 +141,7 @@ class Sender:
         if self.claims is None:
             yield
             return
-        owner = Owner(os.getpid(), "reports send", "none", who(), time.time())
-        with claimed(self.claims, ["device {}/{}".format(*device)], owner):
+        with alone(self.claims, device, "reports send"):
             yield
 
     async def _one(self, report: Report, *, ours: bool) -> None:
@@ -188,6 +187,14 @@ class Sender:
             fetched = await self.center.fetch_plan(DeviceInfo("", "", *device, report.versions))
             self._plans[device] = fetched.id if fetched is not None else None
         return self._plans[device]
+
+
+@contextmanager
+def alone(claims: Path, device: DeviceKeys, command: str) -> Generator[None, None, None]:
+    """Hold the device's claim for the block, so that no run works on it meanwhile. Raises `DeviceBusyError`."""
+    owner = Owner(os.getpid(), command, "none", who(), time.time())
+    with claimed(claims, ["device {}/{}".format(*device)], owner):
+        yield
 
 
 async def send_kept(sender: Sender) -> None:

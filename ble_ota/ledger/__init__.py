@@ -8,7 +8,18 @@ from __future__ import annotations
 from ble_ota.ledger.claim import Owner, claimed
 from ble_ota.ledger.head import Head
 from ble_ota.ledger.ledger import Ledger
-from ble_ota.ledger.rows import CARRIED_ON, FINAL, Changes, DeviceKeys, Ending, Entry, Report, RunRow, Started
+from ble_ota.ledger.rows import (
+    CARRIED_ON,
+    FINAL,
+    Changes,
+    DeviceKeys,
+    Ending,
+    Entry,
+    Report,
+    ReportedOutcome,
+    RunRow,
+    Started,
+)
 
 __all__ = [
     "CARRIED_ON",
@@ -21,6 +32,7 @@ __all__ = [
     "Ledger",
     "Owner",
     "Report",
+    "ReportedOutcome",
     "RunRow",
     "Started",
     "claimed",

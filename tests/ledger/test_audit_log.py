@@ -106,7 +106,12 @@ def test_each_column_is_in_the_digest(column: str) -> None:
 
 
 def test_no_two_rows_have_one_subject() -> None:
-    keys = [("run", ["a"]), ("report", ["a"]), ("mark", ["a", "b", "c", 0]), ("mark", ["a", "b,c", "", 0])]
+    keys: list[tuple[str, list[object]]] = [
+        ("run", ["a"]),
+        ("report", ["a"]),
+        ("mark", ["a", "b", "c", 0]),
+        ("mark", ["a", "b,c", "", 0]),
+    ]
     assert len({subject_of(kind, key) for kind, key in keys}) == len(keys)
 
 
