@@ -2,7 +2,8 @@
 
 The vault has one entry per ledger, under the ledger's random id. It never goes back to a lower count, and a head that
 the ledger does not hold is left as it is: it is the only witness. Every question to the vault is asked in a thread of
-its own, which is left alone after `ANSWER_S`: a keyring may hang.
+its own, which is left alone after `ANSWER_S`: a keyring may hang. After a backup was restored on purpose, delete the
+entry; the next run makes it anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from ble_ota.cli.wiring import vault_of
-from ble_ota.errors import BleOtaError, StorageError, UsageError
+from ble_ota.errors import BleOtaError, UsageError
 from ble_ota.ledger import Head, Ledger
 from ble_ota.ledger.thread import OneThread
 from ble_ota.model import Secret
@@ -51,7 +52,8 @@ async def kept_head(settings: Settings, ledger: str) -> KeptHead:
     if not settings.ledger_head:
         return KeptHead(why=OFF)
     try:
-        return await _asked(partial(_look, settings, entry_name(ledger)))
+        async with asyncio.timeout(ANSWER_S):
+            return await _asked(partial(_look, settings, entry_name(ledger)))
     except Exception as error:  # noqa: BLE001 -- a keyring's backend may raise anything
         return KeptHead(why=_why(error))
 
@@ -65,7 +67,8 @@ async def keep_head(settings: Settings, ledger: Ledger) -> str:
     if not settings.ledger_head:
         return ""
     try:
-        why = await _keep(settings, ledger)
+        async with asyncio.timeout(ANSWER_S):
+            why = await _keep(settings, ledger)
     except Exception as error:  # noqa: BLE001 -- a keyring's backend may raise anything
         why = _why(error)
     return why and f"the head of the ledger is not kept: {why}"
@@ -112,23 +115,18 @@ def _replace(settings: Settings, name: str, known: Head | None, head: Head) -> b
 
 
 async def _asked(work: Callable[[], T]) -> T:
-    """Do `work` in a thread that nothing waits for after `ANSWER_S`.
-
-    Raises:
-        StorageError: It has not answered by then.
-    """
+    """Do `work` in a thread of its own; a call that is cancelled leaves the thread alone."""
     thread = OneThread("vault")
     answer = asyncio.get_running_loop().run_in_executor(thread, work)
     thread.shutdown()
     answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may come when nothing waits for it
-    await asyncio.wait({answer}, timeout=ANSWER_S)
-    if not answer.done():
-        msg = f"the vault has not answered in {ANSWER_S:g} s"
-        raise StorageError(msg)
+    await asyncio.wait({answer})
     return answer.result()
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, BleOtaError):
         return str(error)
+    if isinstance(error, TimeoutError) and not isinstance(error, Timeout):
+        return f"the vault has not answered in {ANSWER_S:g} s"
     return "another process holds the vault" if isinstance(error, Timeout) else f"{type(error).__name__} of the vault"

@@ -7,8 +7,10 @@
 
 Every transaction that writes a row of `run`, `mark` or `report` appends an entry with the digest of that row. So the
 last entry about a row says what the row must be. An event has no entry of its own: the row of its run holds the last
-hash of the run's chain (see `chain`). There is no key in the log. Only a head that is kept elsewhere shows that the log
-was cut off or written anew.
+hash of the run's chain (see `chain`).
+
+There is no key in the log: who can write the ledger can cut off its end, or write log and head anew. The head in the
+vault shows that (`cli.ledger_head`). Who can write the vault, too, is found only by a head written down elsewhere.
 """
 
 from __future__ import annotations
