@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -205,6 +207,22 @@ async def test_a_device_that_another_run_is_at_work_on_is_left_alone(desk: Desk)
         pytest.raises(DeviceBusyError),
     ):
         await settled(desk, run)
+    assert len(await reports()) == 1
+
+
+async def test_a_run_that_another_one_settles_during_the_question_is_left_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await unproven(desk)
+
+    def agreed(*_: object) -> bool:
+        with closing(sqlite3.connect(settings().state_dir / "ledger.db")) as database, database:
+            database.execute("UPDATE run SET verdict = 'PASS' WHERE id = 'unproven-1'")  # as a later run would
+        return True
+
+    monkeypatch.setattr("ble_ota.cli.resolve._agreed", agreed)
+    with pytest.raises(UsageError, match="a later run of its device has settled it"):
+        await resolve(JSON, settings(), run, "failed", yes=False)
     assert len(await reports()) == 1
 
 
