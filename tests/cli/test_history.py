@@ -307,6 +307,15 @@ async def test_a_file_that_was_replaced_by_an_older_copy_is_found(desk: Desk) ->
     ]
 
 
+async def test_a_head_that_fits_does_not_hide_one_that_does_not(desk: Desk) -> None:
+    await given_up(desk)
+    copy = copies("copy.db")
+    fits = (await verified(desk))[1]["head"]
+    await given_up(desk)
+    copy.replace(copy.with_name("ledger.db"))
+    assert (await verified(desk, fits))[0] == 21
+
+
 async def test_a_run_over_an_older_copy_warns_and_does_not_hide_it(desk: Desk) -> None:
     await given_up(desk)
     copy = copies("copy.db")

@@ -26,6 +26,10 @@ async def old(file: Path, clock: Clock, runs: int = 3) -> None:
             await ledger.mark(f"run-{n}", ("", f"d{n}"), Mark("0", 0, SHA, 65536, "200 next", age_s=0.1))
         await ledger.tried(await ledger.keep(report("run-0", plan_ends_at_s=9.5)), "no route")
         await ledger.settle(await ledger.keep(report("run-1", versions={})), "sent")
+        bare = dict.fromkeys(("command", "asked", "radio", "cloud", "who", "tool"), "")  # each column at its default
+        await ledger.begin(started("bare", arguments={}, settings={}, **bare))
+        await ledger.mark("bare", ("p", "bare"), Mark("", 0, SHA, 0, ""))
+        await ledger.keep(report("bare", account="", plan_id="", component="", versions={}))
         for n in range(1, runs):
             await ledger.finish(f"run-{n}", [entry(2)], ending(seconds={"transfer": 0.1}))
     with closing(sqlite3.connect(file)) as database, database:
@@ -42,8 +46,8 @@ async def test_an_old_ledger_is_opened_and_every_row_is_told_of(runs: int, file:
         assert await ledger.verify() == []
         told = await ledger.head()
         assert told is not None
-        assert told[1].count == 1 + 2 * runs + 2
-        assert [r.resolved_by for r in await ledger.reports()] == ["", ""]
+        assert told[1].count == 1 + 2 * runs + 2 + 3
+        assert [r.resolved_by for r in await ledger.reports()] == [""] * 3
         assert (await ledger.run("run-0") or started()).asked == "Lämpchen \U0001f4a1"
 
 
@@ -65,7 +69,8 @@ async def test_the_entries_stand_in_the_order_of_the_rows(file: Path, clock: Clo
     with closing(sqlite3.connect(file)) as database:
         keys = [f"{kind} {key}" for kind, key in database.execute("SELECT kind, key FROM audit_log ORDER BY no")]
     runs, marks = (f'run ["run-{n}"]' for n in range(3)), (f'mark ["","d{n}","0",0]' for n in range(3))
-    assert keys[1:] == [*runs, "report [1]", "report [2]", *marks]
+    reports = (f"report [{n}]" for n in (1, 2, 3))
+    assert keys[1:] == [*runs, 'run ["bare"]', *reports, *marks, 'mark ["p","bare","",0]']
 
 
 @pytest.mark.parametrize("value", ["'{'", "CAST(x'66ff' AS TEXT)", "x'66ff'"])
