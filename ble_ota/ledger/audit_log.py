@@ -16,7 +16,7 @@ vault shows that (`cli.ledger_head`). Who can write the vault, too, is found onl
 from __future__ import annotations
 
 import hashlib
-import secrets
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +39,7 @@ KEYS: Mapping[str, tuple[sa.Table, tuple[str, ...]]] = {
 
 def found(connection: sa.Connection) -> None:
     """Begin the log of a new ledger, under a new random id."""
-    ledger = secrets.token_hex(16)
+    ledger = uuid.uuid4().hex
     connection.execute(sa.insert(audit_head).values(ledger=ledger, entries=0, hash=""))
     _add(connection, Head(0, ""), LEDGER, [ledger], "")
 

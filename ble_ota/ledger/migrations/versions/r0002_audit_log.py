@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -77,7 +77,7 @@ def tables() -> None:
 
 def attest(connection: sa.Connection) -> None:
     """Begin the log, and append an entry about each row."""
-    ledger, no, last = secrets.token_hex(16), 0, ""
+    ledger, no, last = uuid.uuid4().hex, 0, ""
     for kind, key, digest in _entries(connection, ledger):
         no += 1
         entry = {"no": no, "kind": kind, "digest": digest, "subject": _sha(_canonical([kind, *key]))}
