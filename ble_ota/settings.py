@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     state_dir: Path = Path(platformdirs.user_state_dir(APP))
     ledger: str = ""  # SQLAlchemy URL; "" is the file ledger.db of state_dir
     keyring: bool = True  # False: secrets in a 0600 file of state_dir
+    ledger_head: bool = True  # keep the head of the ledger's audit log in the vault, for `history verify`
 
     # who
     user_domain: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 from typer.core import TyperGroup
@@ -26,6 +26,7 @@ reports_app = typer.Typer(
 )
 
 OneDevice = Annotated[str | None, typer.Option(metavar="DEVICE", help="Only of this device.")]
+Outcome: TypeAlias = Literal["succeeded", "failed"]
 Status = Annotated[int | None, typer.Option(min=0, max=12, help="The platform's number for it, for this once.")]
 
 
@@ -61,11 +62,16 @@ async def history_export(common: Common, device: OneDevice = None) -> int:
 
 
 @command(history_app, "verify", group="history")
-async def history_verify(common: Common) -> int:
-    """Check that the ledger still says what was written."""
+async def history_verify(
+    common: Common,
+    head: Annotated[
+        str | None, typer.Option(metavar="COUNT:HASH", help="A head that this command printed; compare with it, too.")
+    ] = None,
+) -> int:
+    """Check that the ledger still says what was written, and print the head of its audit log."""
     from ble_ota.cli.history import verify as job
 
-    return await job(common, common.settings())
+    return await job(common, common.settings(), head=head)
 
 
 @command(reports_app, "list", group="reports")
@@ -85,6 +91,19 @@ async def reports_send(common: Common, succeeded: Status = None, failed: Status 
 
     numbers = {name: n for name, n in (("succeeded", succeeded), ("failed", failed)) if n is not None}
     return await job(common, common.settings(cloud=cloud, report_status=numbers or None))
+
+
+@command(reports_app, "resolve", group="reports")
+async def reports_resolve(
+    common: Common,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run that ended unproven.")],
+    outcome: Annotated[Outcome, typer.Argument(help="What became of it, as you have seen yourself.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; it cannot be undone.")] = False,
+) -> int:
+    """Settle an unproven run by your word; its reports are kept as such, and never shown as the device's proof."""
+    from ble_ota.cli.resolve import resolve as job
+
+    return await job(common, common.settings(), run, outcome, yes=yes)
 
 
 @command(reports_app, "drop", group="reports")

@@ -73,6 +73,7 @@ def values_of(world: World, chosen: Chosen | None = None) -> dict[str, Any]:
         "cache_dir": str(world.folder.parent / "cache"),
         "state_dir": str(world.folder.parent / "state"),
         "keyring": False,
+        "ledger_head": False,
         "user_domain": world.user.user_domain,
         "user_domain_secret": world.user.user_domain_secret,
         "email": world.user.email,

@@ -9,9 +9,10 @@ from ble_ota.cli import retold
 from ble_ota.cli.carried import chain_of
 from ble_ota.cli.common import Common
 from ble_ota.cli.journal import place_of
+from ble_ota.cli.ledger_head import KeptHead, kept_head
 from ble_ota.cli.retold import Retold
 from ble_ota.errors import UsageError
-from ble_ota.ledger import Ledger, RunRow
+from ble_ota.ledger import Head, Ledger, RunRow
 from ble_ota.settings import Settings
 from ble_ota.text import clean
 
@@ -63,12 +64,36 @@ async def export(common: Common, settings: Settings, *, device: str | None) -> i
     return 0
 
 
-async def verify(common: Common, settings: Settings) -> int:
-    """Run `ble-ota history verify`; exit 21 where the ledger does not say any more what was written."""
+async def verify(common: Common, settings: Settings, *, head: str | None = None) -> int:
+    """Run `ble-ota history verify`; exit 21 where the ledger does not say any more what was written.
+
+    Args:
+        common: Takes the result.
+        settings: Say where the ledger and the vault are.
+        head: A head that was written down earlier, COUNT:HASH.
+
+    Raises:
+        UsageError: `head` is not one.
+    """
+    given = {} if head is None else {"`--head`": Head.parse(head)}
     async with await Ledger.open(place_of(settings)) as ledger:
-        faults = await ledger.verify()
-    common.result({"intact": not faults, "faults": faults}, "\n".join(faults) or "The ledger is intact")
+        ledger_id, now = await ledger.head() or ("", None)
+        kept = await kept_head(settings, ledger_id) if ledger_id else KeptHead(why="the ledger has lost its id")
+        in_vault = {} if kept.head is None else {kept.where: kept.head}
+        faults = await ledger.verify(in_vault | given)
+    data = {"intact": not faults, "faults": faults, "ledger": ledger_id or None, "head": now and str(now)}
+    data |= {"kept": {"where": kept.where or None, "head": kept.head and str(kept.head), "why": kept.why}}
+    lines = [*(faults or ["The ledger is intact"]), *([] if now is None else [f"head {now}"]), _kept_line(kept)]
+    common.result(data, "\n".join(lines))
     return 21 if faults else 0
+
+
+def _kept_line(kept: KeptHead) -> str:
+    if kept.why:
+        return f"no head to compare with: {kept.why}"
+    return f"{kept.where} has " + (
+        f"head {kept.head}" if kept.head else "no head of this ledger, nothing to compare with"
+    )
 
 
 async def _retold(ledger: Ledger, row: RunRow) -> Retold:

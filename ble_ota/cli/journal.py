@@ -12,11 +12,12 @@ from typing import Any
 
 from ble_ota import __version__
 from ble_ota.cli.common import Common
+from ble_ota.cli.ledger_head import keep_head
 from ble_ota.cli.liveness import is_dead, run_locked
 from ble_ota.cli.marks import LedgerMarks
 from ble_ota.cli.run import Run
 from ble_ota.cli.wiring import fixed_radio
-from ble_ota.events import DeviceVerified, Emit, Event, PlanDecided, PlanShown
+from ble_ota.events import DeviceVerified, Emit, Event, PlanDecided, PlanShown, Warned
 from ble_ota.ledger import Changes, Ending, Entry, Ledger, RunRow, Started
 from ble_ota.model import DeviceInfo
 from ble_ota.settings import Settings
@@ -61,6 +62,8 @@ class Journal:
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the device ran before, by component."""
     shown: PlanShown | None = None
+    ended: bool = False
+    """Whether the verdict is written down."""
     _after: dict[str, str] = field(default_factory=dict[str, str])
     _pending: list[Entry] = field(default_factory=list[Entry])
 
@@ -83,6 +86,15 @@ class Journal:
         await self.marks.flush()
         pending, self._pending = self._pending, []
         await self.ledger.finish(self.run, pending, ending)
+        self.ended = True
+
+    async def keep_head(self) -> None:
+        """Keep the head of the audit log in the vault, and warn where that cannot be done; never raises.
+
+        A ledger that did not take the verdict may hang, and is left alone.
+        """
+        if self.ended and (why := await keep_head(self.settings, self.ledger)):
+            self.emit(Warned(why))
 
     def met(self, target: Target) -> None:
         """Take note of the device."""

@@ -156,18 +156,10 @@ class Sender:
 
     @asynccontextmanager
     async def _alone(self, device: DeviceKeys) -> AsyncGenerator[None, None]:
-        """Lock the device where an update of it may be at work.
-
-        That is the place of the radio that is set, those of the runs whose reports are kept, and those of open runs.
-        """
         if self.locking is None:
             yield
             return
-        reporting = [await self.ledger.run(r.run) for r in await self.ledger.kept(self.account, device)]
-        at_work = await self.ledger.open_runs(product_key=device[0], device_key=device[1], address="")
-        radios = {self.locking.radio, *(row.radio for row in (*reporting, *at_work) if row is not None)}
-        names = lock_names(product_key=device[0], device_key=device[1])
-        with device_locked(self.locking, radios, names, command="reports send", run="none"):
+        async with alone(self.locking, self.ledger, device, "reports send"):
             yield
 
     async def _one(self, report: Report, *, ours: bool) -> None:
@@ -213,6 +205,24 @@ class Sender:
             fetched = await self.center.fetch_plan(DeviceInfo("", "", *device, report.versions))
             self._plans[device] = fetched.id if fetched is not None else None
         return self._plans[device]
+
+
+@asynccontextmanager
+async def alone(settings: Settings, ledger: Ledger, device: DeviceKeys, command: str) -> AsyncGenerator[None, None]:
+    """Lock the device where an update of it may be at work, until the block ends.
+
+    That is the place of the radio that is set, those of the runs whose reports are kept, and those of open runs.
+
+    Raises:
+        DeviceBusyError: A run is at work on it, or that cannot be checked.
+        StorageError: The ledger cannot be read, or the state folder cannot be used.
+    """
+    reporting = [await ledger.run(r.run) for r in await ledger.kept(device=device)]
+    at_work = await ledger.open_runs(product_key=device[0], device_key=device[1], address="")
+    radios = {settings.radio, *(row.radio for row in (*reporting, *at_work) if row is not None)}
+    names = lock_names(product_key=device[0], device_key=device[1])
+    with device_locked(settings, radios, names, command=command, run="none"):
+        yield
 
 
 async def send_kept(sender: Sender) -> None:

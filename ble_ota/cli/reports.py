@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ble_ota.cli.common import Common
 from ble_ota.cli.journal import place_of, who
+from ble_ota.cli.ledger_head import keep_head
 from ble_ota.cli.outbox import Sender, account_of, send_all
 from ble_ota.cli.retold import local, report_data, report_line
 from ble_ota.cli.session import session_of
@@ -42,6 +43,7 @@ async def send(common: Common, settings: Settings) -> int:
         if before:
             async with session_of(common, settings, vault_of(settings)) as center:
                 await send_all(Sender(center, ledger, account, _teller(common), locking=settings))
+            await _keep_head(common, settings, ledger)
         after = await _again(ledger, before)
     elsewhere = [r for r in everyone if r.account != account]
     data = {state: [report_data(r) for r in after if r.state == state] for state in ("sent", "kept", "superseded")}
@@ -68,9 +70,15 @@ async def drop(common: Common, settings: Settings, numbers: Sequence[int], *, ye
             return 11
         for report in dropped:
             await ledger.settle(report.id or 0, "dropped", f"by {who()}")
+        await _keep_head(common, settings, ledger)
         dropped = await _again(ledger, dropped)
     common.result({"dropped": [report_data(r) for r in dropped]}, "\n".join(map(_line, dropped)))
     return 0
+
+
+async def _keep_head(common: Common, settings: Settings, ledger: Ledger) -> None:
+    if why := await keep_head(settings, ledger):
+        common.tell(f"warning: {why}")
 
 
 def _sure(common: Common, dropped: Sequence[Report]) -> bool:

@@ -108,6 +108,11 @@ def full(told: Retold, *, events: bool) -> dict[str, Any]:
         "ending": None if ending is None else asdict(ending),
         "carries_on": [brief(r) for r in told.chain],
         "reports": [report_data(r) for r in told.reports],
+        "settled_by_person": [
+            {"component": r.component, "outcome": r.outcome, "by": r.resolved_by, "at": utc(r.created_at_s)}
+            for r in told.reports
+            if r.resolved_by
+        ],
     }
     return data | {"events": [event_data(e) for e in told.events]} if events else data
 
@@ -143,8 +148,9 @@ def report_data(report: Report) -> dict[str, Any]:
 def report_line(report: Report) -> str:
     """A report in one line."""
     why = f": {report.why}" if report.why else ""
+    by = f" by the word of {report.resolved_by}" if report.resolved_by else ""
     times = f" after {report.attempts} attempts" if report.attempts else ""
-    return f"{report.id}  {report.component or 'firmware'} {report.outcome}  {report.state}{times}{why}"
+    return f"{report.id}  {report.component or 'firmware'} {report.outcome}{by}  {report.state}{times}{why}"
 
 
 def event_data(entry: Entry) -> dict[str, Any]:
@@ -168,11 +174,16 @@ def text(told: Retold, *, events: bool) -> str:
     for kept in planned.plan.get("components", ()):
         lines += _component_lines(_component(told, kept))
     lines += _ending_lines(row)
+    lines += [f"  settled     by a person's word: {_word(r)}" for r in told.reports if r.resolved_by]
     lines += [f"  carries on  {line(r)}" for r in told.chain]
     lines += [f"  report      {report_line(r)}" for r in told.reports]
     if events:
         lines += [f"  {local(e.at_s)}  {e.name}  {_body(e)}" for e in told.events]
     return "\n".join(lines)
+
+
+def _word(report: Report) -> str:
+    return f"{report.component or 'firmware'} {report.outcome}, by {report.resolved_by}, {local(report.created_at_s)}"
 
 
 def _verdict(row: RunRow) -> str:

@@ -130,6 +130,8 @@ class Run:
                 ended = await self._ended(job)
                 finished = await self._stored(ended)
                 await self._afterwards()
+                if self.journal is not None and self._asked < 2:  # who asks twice does not wait for a vault
+                    await self.journal.keep_head()
             self._clear()
             self.emit(finished)
         return finished.exit_code

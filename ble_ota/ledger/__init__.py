@@ -7,9 +7,21 @@ SQLAlchemy leaves this package.
 from __future__ import annotations
 
 from ble_ota.ledger.claim import Owner, claimed
+from ble_ota.ledger.head import Head
 from ble_ota.ledger.ledger import Ledger
 from ble_ota.ledger.machine_lock import LEAVES_NOTHING, is_free, machine_locked
-from ble_ota.ledger.rows import CARRIED_ON, FINAL, Changes, DeviceKeys, Ending, Entry, Report, RunRow, Started
+from ble_ota.ledger.rows import (
+    CARRIED_ON,
+    FINAL,
+    Changes,
+    DeviceKeys,
+    Ending,
+    Entry,
+    Report,
+    ReportedOutcome,
+    RunRow,
+    Started,
+)
 
 __all__ = [
     "CARRIED_ON",
@@ -19,9 +31,11 @@ __all__ = [
     "DeviceKeys",
     "Ending",
     "Entry",
+    "Head",
     "Ledger",
     "Owner",
     "Report",
+    "ReportedOutcome",
     "RunRow",
     "Started",
     "claimed",

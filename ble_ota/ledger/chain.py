@@ -5,8 +5,8 @@
     beginning ──► entry 1 ──► entry 2 ──► … ──► seal
     Started       each link: sha256(hash before + canonical JSON)      ending, and what became known
 
-The run's row holds the last hash. There is no key in it: it shows rot, bugs and a careless hand, and whoever compares
-the last hash with one he wrote down elsewhere sees the rest.
+The run's row holds the last hash, and the audit log a digest of that row (see `audit_log`). There is no key in the
+chain: alone it shows rot, bugs and a careless hand.
 """
 
 from __future__ import annotations

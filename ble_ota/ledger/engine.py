@@ -100,6 +100,8 @@ def _tune_sqlite(engine: sa.Engine, busy_s: float) -> None:
     """The one hook that is SQLite's alone."""
 
     def connected(connection: sqlite3.Connection, _record: object) -> None:
+        # a bit that flipped in a text is read, and found by `history verify`, instead of ending every look at its row
+        connection.text_factory = _text
         connection.isolation_level = None  # no transactions of the driver's own: `begun` begins them
         connection.execute(f"PRAGMA busy_timeout = {int(busy_s * 1000)}")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -115,6 +117,10 @@ def _tune_sqlite(engine: sa.Engine, busy_s: float) -> None:
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogateescape")
 
 
 def _use_wal(connection: sqlite3.Connection, busy_s: float) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,12 +14,14 @@ from typing import Self, TypeVar
 import sqlalchemy as sa
 
 from ble_ota.errors import StorageError
-from ble_ota.ledger import audit, outbox, runs, schema, seek
+from ble_ota.ledger import audit_log, outbox, runs, schema, seek
 from ble_ota.ledger.engine import connect, transaction
+from ble_ota.ledger.head import Head
 from ble_ota.ledger.migrate import bring_up
 from ble_ota.ledger.place import located
 from ble_ota.ledger.rows import Changes, DeviceKeys, Ending, Entry, Report, RunRow, Started
 from ble_ota.ledger.thread import OneThread
+from ble_ota.ledger.verification import Verification
 from ble_ota.model import Mark
 
 BUSY_S = 10.0  # for another process's transaction; ours take milliseconds
@@ -175,11 +176,31 @@ class Ledger:
         """What `pending` gives, for every device; newest first. One that is running now is among them."""
         return await self.transact(seek.unfinished, reads=True)
 
-    async def verify(self) -> list[str]:
-        """Follow every run's hash chain; sentences of what is wrong, none when all is as it was written."""
-        ids = await self.transact(audit.ids, reads=True)
-        found = [await self.transact(partial(audit.faults, run_id=i), reads=True) for i in ids]
-        return [sentence for sentences in found for sentence in sentences]
+    # ---------------------------------------------------------------- whether it still says what was written
+
+    async def verify(self, heads: Mapping[str, Head] | None = None) -> list[str]:
+        """Compare every row with the audit log, and the log with its head.
+
+        Args:
+            heads: Heads that the log must have had, by the words for the place where they are kept.
+
+        Returns:
+            Sentences of what is wrong, 1000 at most; none when all is as it was written.
+        """
+        found = Verification(heads or {})
+        if not await self.transact(found.missing_tables, reads=True):
+            for step in found.steps:
+                while await self.transact(step, reads=True):
+                    pass
+        return found.faults
+
+    async def head(self) -> tuple[str, Head] | None:
+        """Return the ledger's random id and the head of its audit log; None where these are lost."""
+        return await self.transact(audit_log.head, reads=True)
+
+    async def holds(self, earlier: Head) -> bool:
+        """Return True if the audit log had this head once."""
+        return await self.transact(lambda c: audit_log.holds(c, earlier), reads=True)
 
     # ---------------------------------------------------------------- how far a file has come
 
@@ -187,6 +208,10 @@ class Ledger:
         """Keep how far a file has come. A device without keys goes by ("", its address)."""
         now_s = self._now()  # not later: waiting for a lock must not make the mark look younger than it is
         await self.transact(lambda c: runs.put_mark(c, run, device, mark, now_s=now_s))
+
+    async def drop_mark(self, device: DeviceKeys, component: str, file: int) -> None:
+        """Forget how far a file has come, because the device will not carry it on; without a mark do nothing."""
+        await self.transact(lambda c: runs.drop_mark(c, device, component, file))
 
     async def last_mark(self, device: DeviceKeys, component: str, file: int, sha256: str) -> Mark | None:
         """How far this very image had come, and how long ago; None when another image, or none, was on its way.
@@ -202,6 +227,17 @@ class Ledger:
     async def keep(self, report: Report) -> int:
         """Put a report into the outbox, unless it has one of this run, component and outcome; its id either way."""
         return await self.transact(lambda c: outbox.keep(c, report, now_s=self._now()))
+
+    async def resolve(self, words: Sequence[Report]) -> None:
+        """Keep the reports of a run that a person settles, all of them or none.
+
+        Args:
+            words: Reports of one run, each with `resolved_by`.
+
+        Raises:
+            UsageError: The end of one of these components was reported before, or is kept to be.
+        """
+        await self.transact(lambda c: outbox.resolve(c, words, now_s=self._now()))
 
     async def kept(self, account: str | None = None, device: DeviceKeys | None = None) -> list[Report]:
         """Reports that are neither sent nor settled otherwise, oldest first."""

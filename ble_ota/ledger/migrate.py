@@ -11,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ble_ota.errors import StorageError
+from ble_ota.ledger import audit_log
 from ble_ota.ledger.engine import NOT_A_LEDGER, refused, transaction
 from ble_ota.ledger.schema import REVISION, VERSION_TABLE, metadata
 
@@ -57,6 +58,7 @@ def _make(connection: sa.Connection) -> None:
     version = sa.Table(VERSION_TABLE, sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
     version.create(connection)  # as alembic makes it
     connection.execute(sa.insert(version).values(version_num=REVISION))
+    audit_log.found(connection)
 
 
 def _upgrade(connection: sa.Connection, revision: str, scripts: Path) -> None:

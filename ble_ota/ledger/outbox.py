@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import get_args
 
 import sqlalchemy as sa
 
+from ble_ota.errors import UsageError
+from ble_ota.ledger import audit_log
 from ble_ota.ledger.rows import DeviceKeys, Report, ReportState
 from ble_ota.ledger.schema import fit, report, run
 
@@ -24,16 +26,38 @@ def keep(connection: sa.Connection, new: Report, *, now_s: float) -> int:
     same = sa.select(report.c.id).where(
         report.c.run == new.run, report.c.component == new.component, report.c.outcome == new.outcome
     )
-    # held, so that of two that keep the same report one waits for the other
-    if connection.execute(sa.select(run.c.no).where(run.c.id == new.run).with_for_update()).first() is None:
-        msg = f"the run {new.run} is not in the ledger"
-        raise ValueError(msg)
+    _hold(connection, new.run)
     if (there := connection.execute(same).scalar()) is not None:
         return int(there)
     values = {name: getattr(new, name) for name in _COLUMNS if name != "id"}
     row = fit(report, values | {"state": "kept", "attempts": 0, "created_at_s": now_s, "changed_at_s": now_s})
     connection.execute(sa.insert(report).values(**row))
-    return int(connection.execute(same).scalar_one())
+    number = int(connection.execute(same).scalar_one())
+    audit_log.append(connection, "report", number)
+    return number
+
+
+def resolve(connection: sa.Connection, words: Sequence[Report], *, now_s: float) -> None:
+    """Keep the reports of one run that a person settles, all of them or none.
+
+    Args:
+        connection: Inside a transaction.
+        words: Reports with `resolved_by`, of one run.
+        now_s: Unix time, seconds.
+
+    Raises:
+        UsageError: The end of one of these components was reported, or is kept to be.
+        ValueError: No such run; a bug.
+    """
+    for word in words:
+        _hold(connection, word.run)
+        before = report.c.run == word.run, report.c.component == word.component, report.c.outcome != "confirmed"
+        if there := connection.execute(sa.select(report.c.outcome, report.c.resolved_by).where(*before)).first():
+            by = f"by a person's word, {there.resolved_by}" if there.resolved_by else "by its own run"
+            msg = f"run {word.run} was settled before: {word.component or 'firmware'} {there.outcome}, {by}"
+            raise UsageError(msg, hint=f"`ble-ota history show {word.run}` shows it; the first word stands")
+    for word in words:
+        keep(connection, word, now_s=now_s)
 
 
 def kept(connection: sa.Connection, *, account: str | None, device: DeviceKeys | None) -> list[Report]:
@@ -108,6 +132,13 @@ def _of(device: DeviceKeys) -> sa.ColumnElement[bool]:
     return sa.and_(report.c.product_key == device[0], report.c.device_key == device[1])
 
 
+def _hold(connection: sa.Connection, run_id: str) -> None:
+    """Hold a run, so that of two that keep the same report one waits for the other."""
+    if connection.execute(sa.select(run.c.no).where(run.c.id == run_id).with_for_update()).first() is None:
+        msg = f"the run {run_id} is not in the ledger"
+        raise ValueError(msg)
+
+
 def _change(connection: sa.Connection, report_id: int, values: Mapping[str, object]) -> None:
     """Change a report that is kept.
 
@@ -116,6 +147,7 @@ def _change(connection: sa.Connection, report_id: int, values: Mapping[str, obje
     """
     this = sa.update(report).where(report.c.id == report_id, report.c.state == "kept")
     if connection.execute(this.values(**values)).rowcount:
+        audit_log.append(connection, "report", report_id)
         return
     if connection.execute(sa.select(report.c.id).where(report.c.id == report_id)).first() is None:
         msg = f"there is no report {report_id}"

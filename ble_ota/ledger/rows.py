@@ -145,3 +145,5 @@ class Report:
     attempts: int = 0
     created_at_s: float = 0.0  # set by the ledger
     changed_at_s: float = 0.0  # set by the ledger
+    resolved_by: str = ""
+    """Who settled the unproven run of this report by a word, as "user@host"; "" where the device's word counts."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ble_ota.errors import StorageError
 from ble_ota.events import Verdict
-from ble_ota.ledger import chain
+from ble_ota.ledger import audit_log, chain
 from ble_ota.ledger.rows import Changes, DeviceKeys, Ending, Entry, Started
 from ble_ota.ledger.schema import TEXT_MAX, canonical, event, fit, mark, plain, run
 from ble_ota.model import Mark
@@ -35,6 +35,7 @@ def begin(connection: sa.Connection, started: Started, *, now_s: float) -> None:
         raise ValueError(msg)
     row = fit(run, {f.name: getattr(started, f.name) for f in fields(Started)} | {"started_at_s": now_s})
     connection.execute(sa.insert(run).values(**row, hash=chain.beginning(row)))
+    audit_log.append(connection, "run", started.id)
 
 
 def write(connection: sa.Connection, run_id: str, entries: Sequence[Entry], changes: Changes) -> None:
@@ -71,8 +72,9 @@ def finish(connection: sa.Connection, run_id: str, entries: Sequence[Entry], end
 
 def abandon(connection: sa.Connection, which: sa.ColumnElement[bool], *, now_s: float) -> list[str]:
     """Close those of the runs `which` that are open, as killed, and tell their ids, oldest first."""
-    found = connection.execute(sa.select(run.c.id).where(which, run.c.verdict.is_(None)).order_by(run.c.no))
-    ids = list(found.scalars())
+    # all are held before the first is written: who writes holds the head of the audit log, and must wait for nobody
+    wanted = sa.select(run.c.id).where(which, run.c.verdict.is_(None)).order_by(run.c.no).with_for_update()
+    ids = list(connection.execute(wanted).scalars())
     for run_id in ids:
         finish(connection, run_id, (), KILLED, now_s=now_s)
     return ids
@@ -81,11 +83,26 @@ def abandon(connection: sa.Connection, which: sa.ColumnElement[bool], *, now_s: 
 def put_mark(connection: sa.Connection, run_id: str, device: DeviceKeys, told: Mark, *, now_s: float) -> None:
     """Keep how far a file has come, in place of what was known of it."""
     at_s = now_s - max(0.0, told.age_s)
-    key = {"product_key": device[0], "device_key": device[1], "component": told.component, "file": told.file}
+    key = _mark_key(device, told.component, told.file)
     rest = {"run": run_id, "sha256": told.sha256, "offset": told.offset, "learned": told.learned, "at_s": at_s}
-    this = sa.and_(*(mark.c[name] == value for name, value in key.items()))
-    if not connection.execute(sa.update(mark).where(this).values(**rest)).rowcount:
+    if not connection.execute(sa.update(mark).where(_is_mark(key)).values(**rest)).rowcount:
         connection.execute(sa.insert(mark).values(**key, **rest))
+    audit_log.append(connection, "mark", *key.values())
+
+
+def drop_mark(connection: sa.Connection, device: DeviceKeys, component: str, file: int) -> None:
+    """Forget how far a file has come, if that is known."""
+    key = _mark_key(device, component, file)
+    if connection.execute(sa.delete(mark).where(_is_mark(key))).rowcount:
+        audit_log.append(connection, "mark", *key.values())
+
+
+def _mark_key(device: DeviceKeys, component: str, file: int) -> dict[str, Any]:
+    return {"product_key": device[0], "device_key": device[1], "component": component, "file": file}
+
+
+def _is_mark(key: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+    return sa.and_(*(mark.c[name] == value for name, value in key.items()))
 
 
 def _held(connection: sa.Connection, run_id: str) -> dict[str, Any]:
@@ -115,6 +132,7 @@ def _append(connection: sa.Connection, held: Mapping[str, Any], entries: Sequenc
 
 def _set(connection: sa.Connection, run_id: str, values: Mapping[str, Any]) -> None:
     connection.execute(sa.update(run).where(run.c.id == run_id).values(**values))
+    audit_log.append(connection, "run", run_id)
 
 
 def _stored_ending(ending: Ending) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The tables, and what a value becomes on its way into them.
 
-A change here needs a migration beside the others and a new `REVISION`; a test compares the two.
+A change here needs a migration beside the others and a new `REVISION`; a test compares the two. A new column needs a
+default: a row that holds the default keeps the digest that it has in the audit log.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import sqlalchemy as sa
 from ble_ota.errors import StorageError
 from ble_ota.text import clean
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration, and so the schema this program reads and writes."""
 VERSION_TABLE = "ledger_version"
 
 KEY_MAX = 256  # characters of an indexed column: PostgreSQL's index rows end at 2704 bytes
 TEXT_MAX = 4096  # characters of any other
+ROW_KEY_MAX = 16_384  # characters of a row's key as ASCII JSON: of a mark three `KEY_MAX`, 12 characters each at most
+HASH_LENGTH = 64  # characters of a SHA-256 in hexadecimal
 WHOLE_MAX = 4_000_000  # bytes of a plan or of settings; those are never cut, only refused
 
 
@@ -134,9 +137,32 @@ report = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("created_at_s", sa.Float, nullable=False),
     sa.Column("changed_at_s", sa.Float, nullable=False),
+    sa.Column("resolved_by", Word(TEXT_MAX), nullable=False, default="", server_default=sa.text("''")),
     sa.UniqueConstraint("run", "component", "outcome"),
     sa.Index("report_state", "state"),
     sa.Index("report_device", "product_key", "device_key"),
+)
+
+# which row was written when, in one chain for the whole ledger; see `audit_log`
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("no", sa.BigInteger, primary_key=True, autoincrement=False),  # from 1, without a gap
+    sa.Column("kind", sa.String(HASH_LENGTH), nullable=False),
+    sa.Column("key", sa.String(ROW_KEY_MAX), nullable=False),
+    sa.Column("subject", sa.String(HASH_LENGTH), nullable=False),
+    sa.Column("digest", sa.String(HASH_LENGTH), nullable=False),
+    sa.Column("hash", sa.String(HASH_LENGTH), nullable=False),
+    sa.Index("audit_log_subject", "subject", "no"),
+)
+
+# one row: the end of that chain; its lock puts the writers of the log in line
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("ledger", sa.String(HASH_LENGTH), primary_key=True),
+    sa.Column("entries", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.String(HASH_LENGTH), nullable=False),
 )
 
 

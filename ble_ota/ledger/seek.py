@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ble_ota.errors import UsageError
 from ble_ota.ledger.rows import CARRIED_ON, FINAL, DeviceKeys, Ending, Entry, RunRow
-from ble_ota.ledger.schema import event, mark, run
+from ble_ota.ledger.schema import event, mark, report, run
 from ble_ota.model import Mark
 
 PREFIX_MIN = 4  # characters of an id that may stand for it
@@ -104,8 +104,10 @@ def unfinished(connection: sa.Connection) -> list[RunRow]:
 
 
 def _left(connection: sa.Connection, here: sa.ColumnElement[bool]) -> sa.RowMapping | None:
-    """The newest approved run after the last final verdict, if it is one to carry on."""
-    settled = sa.select(sa.func.coalesce(sa.func.max(run.c.no), 0)).where(here, run.c.verdict.in_(FINAL))
+    """The newest approved run after the last one that is settled, by a final verdict or a person, if it is to go on."""
+    by_a_person = sa.exists().where(report.c.run == run.c.id, report.c.resolved_by != "")
+    final = sa.or_(run.c.verdict.in_(FINAL), by_a_person)
+    settled = sa.select(sa.func.coalesce(sa.func.max(run.c.no), 0)).where(here, final)
     approved = sa.select(run).where(here, run.c.approved_by != "", run.c.no > settled.scalar_subquery())
     newest = connection.execute(approved.order_by(run.c.no.desc()).limit(1)).mappings().one_or_none()
     return newest if newest and (newest["verdict"] is None or newest["verdict"] in CARRIED_ON) else None

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from ble_ota.cli.app import app
 
 COMMANDS = ["history list", "history show", "history export", "history verify"]
-COMMANDS += ["reports list", "reports send", "reports drop"]
+COMMANDS += ["reports list", "reports send", "reports drop", "reports resolve"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -122,6 +122,7 @@ async def test_a_demo_that_was_killed_is_found(where: Path) -> None:
     assert found.state_dir == where / FOLDER / "state"
     assert {"ledger.db", "secrets.json"} <= {file.name for file in found.state_dir.iterdir()}
     assert [file.name for file in where.iterdir()] == [FOLDER]
+    assert found.ledger_head is False  # what goes away needs no witness
 
 
 @pytest.mark.looptime

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -229,10 +232,14 @@ async def test_an_empty_export_is_a_sentence_on_stderr(desk: Desk) -> None:
 async def test_a_ledger_as_it_was_written_is_intact(desk: Desk) -> None:
     await given_up(desk)
     desk.capsys.readouterr()
+    vault = str(settings().state_dir / "secrets.json")
     assert await verify(JSON, settings()) == 0
-    assert result(desk) == {"intact": True, "faults": []}
+    data = result(desk)
+    assert (data["intact"], data["faults"]) == (True, [])
+    assert data["kept"] == {"where": vault, "head": data["head"], "why": ""}
     await verify(TEXT, settings())
-    assert desk.capsys.readouterr().out == "The ledger is intact\n"
+    head = data["head"]
+    assert desk.capsys.readouterr().out == f"The ledger is intact\nhead {head}\n{vault} has head {head}\n"
 
 
 async def test_a_ledger_that_was_changed_is_not_to_be_trusted(desk: Desk) -> None:
@@ -246,6 +253,118 @@ async def test_a_ledger_that_was_changed_is_not_to_be_trusted(desk: Desk) -> Non
     assert run in told["faults"][0]
     await verify(TEXT, settings())
     assert run in desk.capsys.readouterr().out
+
+
+# ------------------------------------------------------------------ verify, and a head that is kept elsewhere
+
+
+async def verified(desk: Desk, head: str | None = None) -> tuple[int, Any]:
+    desk.capsys.readouterr()
+    code = await verify(JSON, settings(), head=head)
+    return code, result(desk)
+
+
+def delete(*tables: str, where: str = "1") -> None:
+    with closing(sqlite3.connect(settings().state_dir / "ledger.db")) as database, database:
+        for table in tables:
+            database.execute(f"DELETE FROM {table} WHERE {where}")  # noqa: S608
+
+
+ROWS = ("event", "mark", "report", "run")
+
+
+async def test_all_runs_that_were_deleted_are_found(desk: Desk) -> None:
+    run = (await given_up(desk)).last["run"]
+    delete(*ROWS)
+    code, data = await verified(desk)
+    assert (code, any(f"run {run} is missing" in fault for fault in data["faults"])) == (21, True)
+
+
+async def test_a_ledger_that_was_emptied_is_found_without_a_head(desk: Desk) -> None:
+    await given_up(desk)
+    delete(*ROWS, "audit_log", "audit_head")
+    code, data = await verified(desk)
+    assert (code, data["faults"], data["head"]) == (21, ["the audit log has lost its head"], None)
+
+
+def copies(into: str) -> Path:
+    """The ledger's file, with nothing of it in the log beside it."""
+    file = settings().state_dir / "ledger.db"
+    shutil.copy(file, file.with_name(into))
+    return file.with_name(into)
+
+
+async def test_a_file_that_was_replaced_by_an_older_copy_is_found(desk: Desk) -> None:
+    await given_up(desk)
+    copy = copies("copy.db")
+    await given_up(desk)
+    copy.replace(copy.with_name("ledger.db"))
+    code, data = await verified(desk)
+    assert code == 21
+    assert data["faults"] == [
+        f"the audit log ends with entry {int(data['head'].partition(':')[0])}, and "
+        f"{data['kept']['where']} tells of entry {data['kept']['head'].partition(':')[0]}"
+    ]
+
+
+async def test_a_head_that_fits_does_not_hide_one_that_does_not(desk: Desk) -> None:
+    await given_up(desk)
+    copy = copies("copy.db")
+    fits = (await verified(desk))[1]["head"]
+    await given_up(desk)
+    copy.replace(copy.with_name("ledger.db"))
+    assert (await verified(desk, fits))[0] == 21
+
+
+async def test_a_run_over_an_older_copy_warns_and_does_not_hide_it(desk: Desk) -> None:
+    await given_up(desk)
+    copy = copies("copy.db")
+    await desk.update()
+    copy.replace(copy.with_name("ledger.db"))
+    desk.told()
+    await desk.update()
+    assert any("has lost or changed what" in line.get("message", "") for line in desk.told().lines)
+    assert (await verified(desk))[0] == 21
+
+
+async def test_a_fresh_file_is_said_to_have_no_head_and_a_written_one_finds_it(desk: Desk) -> None:
+    await given_up(desk)
+    written = (await verified(desk))[1]["head"]
+    (settings().state_dir / "ledger.db").unlink()
+    code, data = await verified(desk)
+    assert (code, data["kept"]["head"], data["kept"]["why"]) == (0, None, "")
+    await verify(TEXT, settings())
+    assert "has no head of this ledger, nothing to compare with" in desk.capsys.readouterr().out
+    code, data = await verified(desk, written)
+    assert (code, data["faults"]) == (
+        21,
+        [f"the audit log ends with entry 1, and `--head` tells of entry {written.partition(':')[0]}"],
+    )
+
+
+async def test_a_head_that_was_written_down_is_compared(desk: Desk) -> None:
+    await given_up(desk)
+    written = (await verified(desk))[1]["head"]
+    await given_up(desk)
+    assert (await verified(desk, written))[0] == 0  # a longer ledger is fine
+    count, _, digest = written.partition(":")
+    code, data = await verified(desk, f"{count}:{digest[::-1]}")
+    assert (code, data["faults"]) == (21, [f"entry {count} of the audit log is not the one that `--head` tells of"])
+
+
+async def test_what_is_no_head_is_a_usage_error_before_the_ledger_is_opened(desk: Desk) -> None:
+    with pytest.raises(UsageError, match="COUNT:HASH"):
+        await verify(JSON, settings(), head="12")
+    assert not settings().state_dir.exists()
+
+
+async def test_a_vault_that_cannot_be_asked_is_said_and_is_no_damage(desk: Desk) -> None:
+    await given_up(desk)
+    (settings().state_dir / "secrets.json").write_text("{")
+    code, data = await verified(desk)
+    assert (code, data["intact"], "cannot be read" in data["kept"]["why"]) == (0, True, True)
+    await verify(TEXT, settings())
+    assert "no head to compare with: the file of secrets" in desk.capsys.readouterr().out
 
 
 # ------------------------------------------------------------------ the command line
@@ -277,6 +396,10 @@ def test_every_command_takes_the_common_options(command: str) -> None:
 def test_the_help_of_history_names_its_commands() -> None:
     said = invoked("history", "--help")[1]
     assert [c for c in ("list", "show", "export", "verify") if f"\n  {c} " not in said] == []
+
+
+def test_what_is_no_head_is_exit_2() -> None:
+    assert invoked("history", "verify", "--head", "12")[0] == 2
 
 
 def test_an_unknown_run_is_exit_2() -> None:

@@ -249,3 +249,28 @@ def test_a_settings_file_is_kept_so_that_it_is_found_from_anywhere(
     named = Common("update", config=Path("line.toml"), profile="line")
     assert settings_source(named) == {"config": str(tmp_path / "line.toml"), "profile": "line"}
     assert settings_source(Common("update")) == {"config": "", "profile": ""}
+
+
+# ------------------------------------------------------------------ the head of the ledger
+
+
+@pytest.mark.parametrize(("stored", "count"), [(True, 1), (False, 0)])
+async def test_only_a_ledger_that_took_the_verdict_is_asked_for_its_head(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, stored: bool, count: int
+) -> None:
+    """One that did not may hang, and would be waited for once more."""
+    head, asked = ledger.head, list[int]()
+
+    async def full(*_: object) -> None:
+        msg = "the disk is full"
+        raise StorageError(msg)
+
+    async def counted(_self: Ledger) -> object:
+        asked.append(1)
+        return await head()
+
+    monkeypatch.setattr(Ledger, "head", counted)
+    if not stored:
+        monkeypatch.setattr(Ledger, "finish", full)
+    await told(settings, nothing)
+    assert len(asked) == count

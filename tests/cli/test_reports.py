@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from ble_ota.cli.app import app
 from ble_ota.cli.common import Common
+from ble_ota.cli.history import verify
 from ble_ota.cli.journal import place_of, who
 from ble_ota.cli.reports import LATEST, drop, listed, send
 from ble_ota.errors import UsageError
@@ -42,6 +43,19 @@ async def test_numbers_given_here_send_what_was_kept(desk: Desk) -> None:
     assert (code, [(r["id"], r["state"]) for r in data["sent"]]) == (0, [(number, "sent")])
     assert (data["kept"], data["superseded"]) == ([], [])
     assert reported(desk) == [2, 7]
+
+
+@pytest.mark.parametrize("command", ["send", "drop"])
+async def test_the_vault_is_told_of_what_became_of_a_report(desk: Desk, command: str) -> None:
+    number = await kept(desk)
+    if command == "send":
+        await sent(desk, succeeded=7)
+    else:
+        await drop(JSON, settings(), [number], yes=True)
+    desk.capsys.readouterr()
+    assert await verify(JSON, settings()) == 0
+    data = result(desk)
+    assert data["kept"]["head"] == data["head"]
 
 
 async def test_numbers_given_here_leave_the_others_as_they_are_set(desk: Desk) -> None:

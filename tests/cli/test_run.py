@@ -179,7 +179,7 @@ class Broken(Journal):
     @classmethod
     def by(cls, why: BaseException | None) -> Broken:
         broken = cls.__new__(cls)
-        broken.why = why
+        broken.why, broken.ended = why, False
         return broken
 
     def note(self, entry: Entry) -> None:

@@ -273,6 +273,7 @@ def _environment(factory: Factory) -> dict[str, str]:
         "state_dir": str(home / "state"),
         "cache_dir": str(home / "cache"),
         "keyring": "false",
+        "ledger_head": "false",  # asked in a thread of its own, which virtual time does not wait for
         "user_domain": user.user_domain,
         "user_domain_secret": user.user_domain_secret,
         "email": user.email,

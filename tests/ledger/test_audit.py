@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ble_ota.ledger import Changes, Entry, schema
-from ble_ota.ledger.audit import faults, ids
+from ble_ota.ledger.audit import EVENTS, faults
 from ble_ota.ledger.chain import BEGINNING, SEALED
 from ble_ota.ledger.runs import begin, finish, write
 from tests.ledger.words import ADDRESS, ending, entry, started
@@ -28,8 +28,12 @@ def harm(connection: sa.Connection, sql: str) -> None:
     assert connection.exec_driver_sql(sql).rowcount > 0
 
 
-def test_all_runs_are_looked_at(connection: sa.Connection) -> None:
-    assert ids(connection) == ["run-1", "run-2"]
+@pytest.mark.parametrize("gone", [0, EVENTS - 1, EVENTS, 2 * EVENTS])
+def test_events_are_followed_page_by_page(gone: int, connection: sa.Connection) -> None:
+    write(connection, "run-1", [entry(100 + n) for n in range(2 * EVENTS + 1)], Changes())
+    assert faults(connection, "run-1") == []
+    harm(connection, f"UPDATE event SET name = 'x' WHERE run = 'run-1' AND seq = {100 + gone}")
+    assert [f"event {100 + gone} (x)" in sentence for sentence in faults(connection, "run-1")][:1] == [True]
 
 
 @pytest.mark.parametrize("run", ["run-1", "run-2"])

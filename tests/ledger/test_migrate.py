@@ -24,7 +24,7 @@ from tests.ledger.words import engine_at, started
 ONE_MORE = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "later", "{there}", None, None
 def upgrade():
     op.add_column("run", sa.Column("station", sa.String(256), nullable=False, server_default=""))
     {more}
@@ -35,7 +35,7 @@ def grown(tmp_path: Path, more: str = "") -> Path:
     """The scripts of a later version of the program."""
     scripts = tmp_path / "100% later"
     shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "r0002_station.py").write_text(ONE_MORE.format(more=more))
+    (scripts / "versions" / "later_station.py").write_text(ONE_MORE.format(there=REVISION, more=more))
     return scripts
 
 
@@ -69,8 +69,8 @@ def test_a_run_begun_before_an_upgrade_is_there_after_it(file: Path, tmp_path: P
         with transaction(engine, reads=False) as connection:
             begin(connection, started("run-1"), now_s=1.0)
             connection.exec_driver_sql("UPDATE run SET approved_by = 'ada', address = 'AA'")
-        bring_up(engine, revision="0002", scripts=grown(tmp_path))
-        assert version(engine) == "0002"
+        bring_up(engine, revision="later", scripts=grown(tmp_path))
+        assert version(engine) == "later"
         with transaction(engine, reads=True) as connection:
             assert [r.id for r in unfinished(connection)] == ["run-1"]
             assert connection.exec_driver_sql("SELECT station FROM run").scalar() == ""
@@ -79,15 +79,17 @@ def test_a_run_begun_before_an_upgrade_is_there_after_it(file: Path, tmp_path: P
 def test_an_upgrade_that_fails_changes_nothing(file: Path, tmp_path: Path) -> None:
     with engine_at(file) as engine:
         with pytest.raises(StorageError):
-            bring_up(engine, revision="0002", scripts=grown(tmp_path, 'op.execute("SELECT nothing")'))
-        assert version(engine) == "0001"
+            bring_up(engine, revision="later", scripts=grown(tmp_path, 'op.execute("SELECT nothing")'))
+        assert version(engine) == REVISION
         assert "station" not in [c["name"] for c in sa.inspect(engine).get_columns("run")]
 
 
 def test_a_ledger_of_a_newer_version_is_refused_by_its_number(file: Path, tmp_path: Path) -> None:
     with engine_at(file) as engine:
-        bring_up(engine, revision="0002", scripts=grown(tmp_path))
-        with pytest.raises(StorageError, match=r"newer version of this program \(schema 0002, this one knows 0001\)"):
+        bring_up(engine, revision="later", scripts=grown(tmp_path))
+        with pytest.raises(
+            StorageError, match=rf"newer version of this program \(schema later, this one knows {REVISION}\)"
+        ):
             bring_up(engine)
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from ble_ota.errors import UsageError
 from ble_ota.ledger import Changes, Report
-from ble_ota.ledger.outbox import confirmed, keep, kept, listed, newer_confirmed, of_run, settle, tried
+from ble_ota.ledger.outbox import confirmed, keep, kept, listed, newer_confirmed, of_run, resolve, settle, tried
 from ble_ota.ledger.runs import begin, write
 from tests.ledger.words import DEVICE, report, started
 
@@ -192,3 +193,54 @@ def test_a_later_confirmation_that_was_not_sent_is_not_newer(connection: sa.Conn
 def test_a_later_confirmation_of_another_device_is_not_newer(connection: sa.Connection) -> None:
     sent(connection, report("run-3", device_key="d2"))
     assert not newer_confirmed(connection, report("run-2"))
+
+
+# ---------------------------------------------------------------- by a person's word
+
+
+def words(outcome: str = "succeeded", *components: str) -> list[Report]:
+    return [report(component=c, outcome=outcome, resolved_by="eve@bench-3") for c in components or ("0",)]
+
+
+def test_a_persons_word_is_kept_as_such(connection: sa.Connection) -> None:
+    resolve(connection, words("failed", "0", "1"), now_s=5.0)
+    found = kept(connection, account=None, device=None)
+    assert [(r.component, r.outcome, r.state, r.resolved_by) for r in found] == [
+        ("0", "failed", "kept", "eve@bench-3"),
+        ("1", "failed", "kept", "eve@bench-3"),
+    ]
+
+
+def test_a_persons_word_stays_whatever_becomes_of_the_report(connection: sa.Connection) -> None:
+    resolve(connection, words(), now_s=5.0)
+    (number,) = kept_ids(connection)
+    tried(connection, number, "no route", now_s=6.0)
+    settle(connection, number, "sent", "", now_s=7.0)
+    assert one(connection, number).resolved_by == "eve@bench-3"
+
+
+@pytest.mark.parametrize("again", ["succeeded", "failed"])
+def test_a_second_word_is_refused(again: str, connection: sa.Connection) -> None:
+    resolve(connection, words(), now_s=5.0)
+    with pytest.raises(UsageError, match=r"settled before: 0 succeeded, by a person's word, eve@bench-3"):
+        resolve(connection, words(again), now_s=6.0)
+    assert len(kept_ids(connection)) == 1
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+def test_a_word_against_the_runs_own_is_refused_and_none_is_kept(outcome: str, connection: sa.Connection) -> None:
+    keep(connection, report(component="1", outcome=outcome), now_s=4.0)
+    with pytest.raises(UsageError, match=f"1 {outcome}, by its own run"):
+        resolve(connection, words("succeeded", "0", "1"), now_s=5.0)
+    assert len(kept_ids(connection)) == 1
+
+
+def test_a_confirmation_is_no_end(connection: sa.Connection) -> None:
+    sent(connection, report())
+    resolve(connection, words(), now_s=7.0)
+    assert not in_effect(connection)  # and now the end is told
+
+
+def test_a_word_about_no_run_is_a_bug(connection: sa.Connection) -> None:
+    with pytest.raises(ValueError, match="not in the ledger"):
+        resolve(connection, [replace(words()[0], run="run-9")], now_s=5.0)

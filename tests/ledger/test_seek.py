@@ -7,10 +7,11 @@ import sqlalchemy as sa
 
 from ble_ota.errors import UsageError
 from ble_ota.ledger import Changes
+from ble_ota.ledger.outbox import keep, resolve
 from ble_ota.ledger.runs import begin, finish, put_mark, write
 from ble_ota.ledger.seek import LONG_AGO_S, belongs, entries, find, last_mark, listed, open_runs, pending, unfinished
 from ble_ota.model import Mark
-from tests.ledger.words import ADDRESS, DEVICE, SHA, ending, entry, started
+from tests.ledger.words import ADDRESS, DEVICE, SHA, ending, entry, report, started
 
 KEYS = Changes(product_key="p11", device_key="d1", address=ADDRESS)
 APPROVED = Changes(**KEYS, approved_by="ada")
@@ -236,6 +237,18 @@ def test_runs_of_unknown_devices_have_nothing_in_common(connection: sa.Connectio
 
 def unfinished_ids(connection: sa.Connection) -> Sequence[str]:
     return [row.id for row in unfinished(connection)]
+
+
+def test_a_run_that_a_person_settled_is_not_carried_on_and_neither_is_one_before_it(connection: sa.Connection) -> None:
+    for name in ("run-1", "run-2"):
+        put(connection, name, APPROVED, "ERROR")
+    keep(connection, report("run-2", outcome="succeeded"), now_s=2.0)
+    assert left(connection) == "run-2"
+    resolve(connection, [report("run-2", component="1", outcome="failed", resolved_by="eve")], now_s=3.0)
+    assert left(connection) is None
+    assert unfinished(connection) == []
+    put(connection, "run-3", APPROVED, "ERROR")
+    assert left(connection) == "run-3"
 
 
 def test_what_is_unfinished_is_one_run_per_device_newest_first(connection: sa.Connection) -> None:

@@ -57,4 +57,4 @@ def test_every_statement_compiles_for_postgresql() -> None:
     offline = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": out})
     with Operations.context(offline):
         r0001_runs.upgrade()
-    assert [out.getvalue().count(f"CREATE TABLE {name} (") for name in metadata.tables] == [1, 1, 1, 1]
+    assert [out.getvalue().count(f"CREATE TABLE {name} (") for name in ("run", "event", "mark", "report")] == [1] * 4
