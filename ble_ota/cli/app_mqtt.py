@@ -44,7 +44,7 @@ async def mqtt_plan(
     from ble_ota.cli.named import wished
 
     wish = wished(common, devices, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish)
+    return await job(common, await common.load_settings(cloud=cloud), wish)
 
 
 @command(mqtt_app, "confirm", group="mqtt")
@@ -123,7 +123,7 @@ async def mqtt_status(
     from ble_ota.cli.named import wished
 
     wish = wished(common, devices, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish)
+    return await job(common, await common.load_settings(cloud=cloud), wish)
 
 
 @command(mqtt_app, "watch", group="mqtt")
@@ -140,7 +140,7 @@ async def mqtt_watch(
     from ble_ota.cli.named import wished
 
     wish = wished(common, devices, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish, for_s=for_s)
+    return await job(common, await common.load_settings(cloud=cloud), wish, for_s=for_s)
 
 
 async def _say(
@@ -159,7 +159,7 @@ async def _say(
     from ble_ota.cli.named import wished
 
     wish = wished(common, named, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish, Word(action, yes, appointment))
+    return await job(common, await common.load_settings(cloud=cloud), wish, Word(action, yes, appointment))
 
 
 # ---------------------------------------------------------------- auto
@@ -214,4 +214,4 @@ async def _turn(
     from ble_ota.cli.named import wished
 
     wish = wished(common, named, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish, turn, yes=yes)
+    return await job(common, await common.load_settings(cloud=cloud), wish, turn, yes=yes)

@@ -46,10 +46,10 @@ async def _left(common: Common, run_id: str | None) -> Left | UpToDate:
     Raises:
         UsageError: There is no run of this name.
     """
-    settings = common.settings()
+    settings = await common.load_settings()
     found = await _in_ledger(settings, run_id)
     if isinstance(found, RunRow):
-        return Left(found, common.settings(radio=found.radio, cloud=found.cloud))
+        return Left(found, await common.load_settings(radio=found.radio, cloud=found.cloud))
     from ble_ota.cli.demo import unfinished_demo
 
     demo = unfinished_demo(settings.state_dir)
