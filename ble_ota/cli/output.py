@@ -13,7 +13,6 @@ Where it was not called (tests, a program that uses these modules), `write` writ
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import io
@@ -205,6 +204,13 @@ def install() -> None:
         sys.stderr = cast("TextIO", Stream(second, err))
 
 
+def remove() -> None:
+    """Put the plain streams back, for what writes when the interpreter ends."""
+    out, err = cast("object", sys.stdout), cast("object", sys.stderr)
+    sys.stdout = out.plain if isinstance(out, Stream) else sys.stdout
+    sys.stderr = err.plain if isinstance(err, Stream) else sys.stderr
+
+
 def _writer(stream: TextIO | None, name: str) -> Writer | None:
     """Return a writer for a stream's descriptor; None for a stream that has none, or that the shell closed."""
     buffer = getattr(stream, "buffer", None)
@@ -244,6 +250,8 @@ def frames() -> TextIO:
 
 async def caught_up() -> None:
     """Wait until less than `DATA_BYTES` wait for the reader of stdout: for commands that give very much."""
+    import asyncio  # here: a process hears no signals before this module is imported
+
     for writer in writers(sys.stdout):
         while writer.waiting > DATA_BYTES:  # noqa: ASYNC110 -- the thread knows no loop
             await asyncio.sleep(AGAIN_S)

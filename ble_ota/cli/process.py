@@ -12,18 +12,16 @@ Events of a run do not: its verdict stands.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from ble_ota.cli import signals
-
-if TYPE_CHECKING:
-    from ble_ota.cli import output
+from ble_ota.cli import output, signals
 
 END_S = 10.0  # our choice: links are closed within 2 s each, locks and files at once
 OUTPUT_S = 5.0  # our choice: a reader that lives takes the last lines in milliseconds
@@ -47,8 +45,6 @@ def main(load: Callable[[], Callable[[], object]]) -> NoReturn:
     global _in_charge
     _in_charge = True
     with signals.handled(_heard):
-        from ble_ota.cli import output  # after the handlers: it takes a tenth of a second
-
         output.install()
         _end(_code(load))
 
@@ -95,13 +91,12 @@ def _end(code: int) -> NoReturn:
     code = _deliver(code, until_taken=True)
     if _stuck():
         os._exit(code)  # the interpreter's own end would wait for locks that such threads hold
+    output.remove()
     raise SystemExit(code)
 
 
 def _deliver(code: int, *, until_taken: bool) -> int:
     """Give the readers time to take what is left; return the exit code, which lost data changes."""
-    from ble_ota.cli import output
-
     out, err = output.writers(sys.stdout), output.writers(sys.stderr)
     for writer in out:
         until = time.monotonic() + OUTPUT_S
@@ -122,8 +117,6 @@ def _deliver(code: int, *, until_taken: bool) -> int:
 
 def _complaint(writer: output.Writer) -> str:
     """Say what was not written to stdout, and why; "" where all was, or where the reader has gone by its own will."""
-    from ble_ota.cli import output
-
     if writer.error is not None:
         return "" if _gone(writer) else f"stdout cannot be written: {writer.error.strerror}"
     if writer.waiting:
@@ -134,17 +127,11 @@ def _complaint(writer: output.Writer) -> str:
 
 
 def _gone(writer: output.Writer) -> bool:
-    import errno
-
-    from ble_ota.cli import output
-
     return writer.error is not None and (writer.error.errno or errno.EPIPE) in output.GONE
 
 
 def _stuck() -> bool:
     """Return True if a thread hangs that the interpreter could meet at its end; those that are ending may do so."""
-    from ble_ota.cli import output
-
     writers = output.writers(sys.stdout, sys.stderr)
     idle = {w.thread for w in writers if not w.waiting}
     threads = [t for t in threading.enumerate() if t.daemon and t is not threading.current_thread() and t not in idle]

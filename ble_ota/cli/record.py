@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import io
 import os
 import stat
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,7 +139,7 @@ def _opened(file: Path, emit: Emit) -> _Sink:
         except BaseException:
             os.close(descriptor)
             raise
-        return _Sink(Writer(io.FileIO(descriptor, "w"), "the transcript"), file, emit, FILE_MAX_BYTES)
+        return _Sink(Writer(FileIO(descriptor, "w"), "the transcript"), file, emit, FILE_MAX_BYTES)
 
 
 def _may_be_overwritten(descriptor: int) -> bool:

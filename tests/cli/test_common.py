@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -36,8 +37,8 @@ async def interrupted() -> int:
     raise KeyboardInterrupt
 
 
-async def unread() -> int:
-    raise BrokenPipeError
+async def broken() -> int:
+    raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 # ------------------------------------------------------------------ results and errors
@@ -85,8 +86,9 @@ def test_an_interrupt_is_exit_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(*capsys.readouterr()).last["exit_code"] == 130
 
 
-def test_a_reader_that_has_gone_is_no_error() -> None:
-    assert execute(common(), unread) == 0
+def test_a_pipe_that_breaks_elsewhere_than_at_our_reader_is_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(common(), broken) == 1
+    assert "BrokenPipeError" in told(*capsys.readouterr()).last["message"]
 
 
 def test_a_quiet_command_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
