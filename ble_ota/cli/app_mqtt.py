@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +44,7 @@ async def mqtt_plan(
     from ble_ota.cli.mqtt_plan import plan as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, devices, file=file, everything=everything)
+    wish = await asyncio.to_thread(wished, common, devices, file=file, everything=everything)
     return await job(common, await common.load_settings(cloud=cloud), wish)
 
 
@@ -122,7 +123,7 @@ async def mqtt_status(
     from ble_ota.cli.mqtt_watch import status as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, devices, file=file, everything=everything)
+    wish = await asyncio.to_thread(wished, common, devices, file=file, everything=everything)
     return await job(common, await common.load_settings(cloud=cloud), wish)
 
 
@@ -139,7 +140,7 @@ async def mqtt_watch(
     from ble_ota.cli.mqtt_watch import watch as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, devices, file=file, everything=everything)
+    wish = await asyncio.to_thread(wished, common, devices, file=file, everything=everything)
     return await job(common, await common.load_settings(cloud=cloud), wish, for_s=for_s)
 
 
@@ -158,7 +159,7 @@ async def _say(
     from ble_ota.cli.mqtt_orders import say as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, named, file=file, everything=everything)
+    wish = await asyncio.to_thread(wished, common, named, file=file, everything=everything)
     return await job(common, await common.load_settings(cloud=cloud), wish, Word(action, yes, appointment))
 
 
@@ -213,5 +214,5 @@ async def _turn(
     from ble_ota.cli.auto import auto as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, named, file=file, everything=everything)
+    wish = await asyncio.to_thread(wished, common, named, file=file, everything=everything)
     return await job(common, await common.load_settings(cloud=cloud), wish, turn, yes=yes)

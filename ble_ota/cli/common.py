@@ -134,7 +134,7 @@ def interruptible() -> Generator[None, None, None]:
         TerminatedError: SIGTERM ended it.
         HungUpError: SIGHUP ended it, or the terminal was closed.
     """
-    with signals.handled(_stop_asking):
+    with signals.handled(_stop_asking), process.asking():
         try:
             for writer in output.writers(sys.stderr):  # `getpass` writes to the terminal itself, past what waits here
                 writer.drain(ASKED_S)
@@ -242,6 +242,7 @@ async def _stoppable(common: Common, job: Callable[[], Coroutine[Any, Any, int]]
         if len(heard) > 1:
             signals.let_go()
         loop.call_soon_threadsafe(task.cancel)
+        process.unless_blocked(loop.call_soon_threadsafe, signals.CODES[heard[0]])
 
     with signals.handled(stop):
         code = await _told(common, task, heard)

@@ -18,21 +18,25 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from ble_ota.cli import output, signals
 
+BLOCKED_S = 20.0  # our choice: a loop that has not answered by then is blocked by a disk, and not merely busy
 END_S = 10.0  # our choice: links are closed within 2 s each, locks and files at once
 OUTPUT_S = 5.0  # our choice: a reader that lives takes the last lines in milliseconds
 COMPLAINT_S = 1.0  # our choice: for one line
 JOIN_S = 0.2  # our choice: threads that are told to end do so in milliseconds
 LOOK_S = 0.1  # our choice: between two looks at a reader; on Windows a signal is heard between them only
+WATCH = "watch"  # name of threads that only wait
 STORAGE = 22  # exit code, see `StorageError`
 
 _in_charge = False  # whether `main` runs this process; never in tests and in other programs
 _cleaned = threading.Event()  # the command has returned
 _decided = False  # the command's exit code is known, and no signal changes it
+_at_question = False
 _asked: list[signal.Signals] = []  # signals that came after that
 
 
@@ -61,6 +65,40 @@ def hurry(code: int) -> None:
             os._exit(_deliver(code, until_taken=False))
 
     threading.Thread(target=watch, name="end", daemon=True).start()
+
+
+@contextmanager
+def asking() -> Generator[None, None, None]:
+    """Let a question block the loop during the block: a person may take any time."""
+    global _at_question
+    _at_question = True
+    try:
+        yield
+    finally:
+        _at_question = False
+
+
+def unless_blocked(soon: Callable[[Callable[[], object]], object], code: int, *, after_s: float = 0.0) -> None:
+    """End the process with `code` if its loop is blocked: a last resort, where a signal or the deadline is not heard.
+
+    Args:
+        soon: The loop's `call_soon_threadsafe`; one that raises RuntimeError is closed, and not blocked.
+        code: Exit code.
+        after_s: Seconds from now at which the loop is asked for an answer. It has `BLOCKED_S` for that.
+    """
+    if not _in_charge:
+        return
+
+    def watch() -> None:
+        time.sleep(after_s)
+        answered = threading.Event()
+        with suppress(RuntimeError):
+            soon(answered.set)
+            if not answered.wait(BLOCKED_S) and not _at_question and not _decided:
+                output.write(sys.stderr, "error: this process is blocked by a disk or a system call, and is ended\n")
+                os._exit(_deliver(code, until_taken=False))
+
+    threading.Thread(target=watch, name=WATCH, daemon=True).start()
 
 
 def _heard(number: signal.Signals) -> None:
@@ -135,6 +173,7 @@ def _stuck() -> bool:
     writers = output.writers(sys.stdout, sys.stderr)
     idle = {w.thread for w in writers if not w.waiting}
     threads = [t for t in threading.enumerate() if t.daemon and t is not threading.current_thread() and t not in idle]
+    threads = [t for t in threads if t.name != WATCH]
     until = time.monotonic() + JOIN_S
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))

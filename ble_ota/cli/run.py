@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ble_ota import __version__
-from ble_ota.cli import output, signals
+from ble_ota.cli import output, process, signals
 from ble_ota.cli.common import Common, say_bug
 from ble_ota.cli.output import Kind
 from ble_ota.cli.render import Screen
@@ -120,7 +120,10 @@ class Run:
     def limit(self, deadline_s: float) -> None:
         """Say how long the run may still take, once the settings are known."""
         if self._timeout is not None:
-            self._timeout.reschedule(asyncio.get_running_loop().time() + deadline_s)
+            loop = asyncio.get_running_loop()
+            self._timeout.reschedule(loop.time() + deadline_s)
+            if deadline_s != self._deadline_s:
+                process.unless_blocked(loop.call_soon_threadsafe, DeadlineError.exit_code, after_s=deadline_s)
             self._deadline_s = deadline_s
 
     # ------------------------------------------------------------------ start to end
@@ -244,6 +247,8 @@ class Run:
         if self._asked == 2:
             signals.let_go()
         self._soon(self._cancel)
+        if self._loop is not None:
+            process.unless_blocked(self._loop.call_soon_threadsafe, signals.CODES[self._signal])
 
     def _hurry(self, _number: signal.Signals) -> None:
         """Let a signal that comes after the verdict was told do no more than end the closing."""
