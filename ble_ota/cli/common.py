@@ -149,6 +149,7 @@ def interruptible() -> Generator[None, None, None]:
             raise HungUpError(_STOPPED) from None
 
 
+_AGAIN = "Run the same command again"
 _STOPPED = "stopped at a question"
 
 
@@ -226,7 +227,7 @@ def execute(common: Common, job: Callable[[], Coroutine[Any, Any, int]]) -> int:
     except BleOtaError as error:
         return common.error(error)
     except KeyboardInterrupt:
-        return common.error(StopAsked("stopped"))
+        return common.error(StopAsked("stopped", hint=_AGAIN))
     finally:
         _flush()
 
@@ -244,7 +245,7 @@ async def _stoppable(common: Common, job: Callable[[], Coroutine[Any, Any, int]]
         loop.call_soon_threadsafe(task.cancel)
         process.unless_blocked(loop.call_soon_threadsafe, signals.CODES[heard[0]])
 
-    with signals.handled(stop):
+    with signals.handled(stop, loop):
         code = await _told(common, task, heard)
         process.hurry(code)
         return code
@@ -259,7 +260,7 @@ async def _told(common: Common, task: asyncio.Future[int], heard: list[signal.Si
     except asyncio.CancelledError:
         if not heard:
             raise
-        return common.error(signals.stopped(heard[0], "stopped"))
+        return common.error(signals.stopped(heard[0], "stopped", hint=_AGAIN))
     except Exception as bug:  # noqa: BLE001 -- said as what it is, with all there is to find it by
         say_bug()
         common.failed(1, f"{type(bug).__name__}: {bug}")

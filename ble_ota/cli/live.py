@@ -52,7 +52,7 @@ def terminable() -> Generator[None, None, None]:
         if task is not None:
             loop.call_soon_threadsafe(task.cancel)
 
-    with signals.handled(stop):
+    with signals.handled(stop, loop):
         try:
             yield
         except asyncio.CancelledError:

@@ -134,7 +134,7 @@ class Run:
         self._screen.open()
         self._loop = asyncio.get_running_loop()
         async with self._open:
-            with signals.handled(self._stop):
+            with signals.handled(self._stop, self._loop):
                 ended = await self._ended(job)
                 finished = await self._stored(ended)
                 await self._afterwards()

@@ -109,7 +109,7 @@ async def _ready(
     stop = asyncio.Event()
     if until is not None:
         until.add_done_callback(lambda _: stop.set())
-    with signals.handled(lambda _: loop.call_soon_threadsafe(stop.set)):
+    with signals.handled(lambda _: loop.call_soon_threadsafe(stop.set), loop):
         common.result(data, text)
         await stop.wait()
 
