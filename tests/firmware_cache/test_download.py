@@ -27,6 +27,7 @@ from tests.firmware_cache.origin import (
     silence,
     then_reset,
     then_silence,
+    trickle,
 )
 
 HALF = len(CONTENT) // 2
@@ -250,6 +251,31 @@ async def test_silence_in_mid_body_is_named(cache: FirmwareCache, origin: Origin
     url = origin.serve(then_silence(CONTENT[:HALF]))
     error = await refused(cache, url, limits=Limits(window_s=0.2, min_bytes_per_s=0, attempts=1))
     assert str(error).endswith(f"dropped at {HALF} of {len(CONTENT)} bytes: no answer in time")
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+WHOLE = CHUNKS + b"%x\r\n%b\r\n0\r\n" % (len(CONTENT), CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"HTTP/1.1 200 O", b"K"),
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        (OK + b"X: ", b"x"),
+        (CHUNKS + b"1000;", b"x"),
+        (WHOLE, b"X: x\r\n"),
+    ],
+    ids=["status line", "1xx", "header", "chunk head", "trailers"],
+)
+async def test_what_comes_beside_the_body_does_not_keep_a_download(
+    cache: FirmwareCache, origin: Origin, begin: bytes, piece: bytes
+) -> None:
+    limits = Limits(window_s=0.3, connect_s=0.1, attempts=1)
+    async with asyncio.timeout(10):
+        error = await refused(cache, origin.serve(trickle(begin, piece)), limits=limits)
+    assert str(error).endswith("no answer in time")
 
 
 async def test_silence_is_tried_again(cache: FirmwareCache, origin: Origin) -> None:
