@@ -232,6 +232,27 @@ async def never_closed():
     assert (code, events(out)[-1]) == (10, "run.finished")
 
 
+async def test_a_task_that_does_not_end_does_not_keep_the_process() -> None:
+    job = """
+async def deaf():
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            say("cancelled")
+
+async def job():
+    global task
+    task = asyncio.ensure_future(deaf())
+    await asyncio.sleep(0)
+    COMMON.result(1, "")
+    return 21
+"""
+    code, out, err = await ended(job)
+    assert (code, events(out)) == (21, ["result"])
+    assert b"cancelled" in err
+
+
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda n: n.name)
 async def test_a_signal_ends_a_process_whose_loop_is_blocked(number: signal.Signals) -> None:
     async with program(RUN.format(work="time.sleep(60)")) as process:
