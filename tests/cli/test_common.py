@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import logging
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -94,6 +97,19 @@ def test_a_pipe_that_breaks_elsewhere_than_at_our_reader_is_a_bug(capsys: pytest
 def test_a_quiet_command_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     common(quiet=True).tell("hello")
     assert capsys.readouterr().err == ""
+
+
+def test_a_call_that_hangs_does_not_keep_a_command_that_is_done() -> None:
+    gate = threading.Event()
+
+    async def impatient() -> int:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await asyncio.to_thread(gate.wait)
+        return 7
+
+    assert execute(common(), impatient) == 7
+    gate.set()
 
 
 # ------------------------------------------------------------------ questions

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 
 import pytest
 
@@ -56,3 +57,12 @@ async def test_another_thread_handles_no_signal() -> None:
             return signals.listened()
 
     assert await asyncio.to_thread(work) == []
+
+
+async def test_a_signal_that_the_system_gives_to_another_thread_wakes_up_the_loop() -> None:
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    other = threading.Timer(0.1, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+    with signals.handled(lambda _: loop.call_soon_threadsafe(heard.set), loop):
+        other.start()
+        async with asyncio.timeout(10):
+            await heard.wait()

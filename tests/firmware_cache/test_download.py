@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from hashlib import md5, sha256
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from firmware_cache import (
     FirmwareCache,
     Limits,
     Ref,
+    download,
 )
 from tests.firmware_cache.conftest import QUICK, REF, blobs, parts, refused
 from tests.firmware_cache.origin import (
@@ -283,3 +285,15 @@ async def test_silence_is_tried_again(cache: FirmwareCache, origin: Origin) -> N
     async with asyncio.timeout(10):
         file = await cache.fetch(REF, url, limits=Limits(window_s=0.5, pause_s=0.0))
     assert file.read() == CONTENT
+
+
+async def test_a_disk_that_hangs_does_not_keep_a_cancelled_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "HUNG_S", 0.05)
+    gate = threading.Event()
+    task = asyncio.ensure_future(download.to_the_end(gate.wait))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=10)
+    gate.set()
+    assert done == {task}
+    assert task.cancelled()
