@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, assert_never
 
-from ble_ota.errors import BleOtaError, StopAsked
+from ble_ota.errors import BleOtaError, LinkLostError, StopAsked
 from ble_ota.link import Link
 from ble_ota.script import Await, Notified, Progress, Read, ReadBlock, Reply, Script, Step, Subscribe, Write
 
@@ -21,6 +21,8 @@ T = TypeVar("T")
 Watch = Callable[[Progress], None]
 Tape = Callable[[Step, Reply | BleOtaError], None]
 
+STEP_S = 100.0  # our choice: above what a link allows one request with its pairing, `bleak_link.ANSWER_S`
+GIVE_UP_S = 6.0  # our choice: above what a link allows a system to let go of a call, `bleak_call.LET_GO_S`
 GOODBYE_S = 2.0  # our choice: whoever pressed Ctrl-C is waiting; a cancel is one or two writes
 GOODBYE_STEPS = 20
 STOP = "it was asked to stop"
@@ -115,9 +117,9 @@ class _Stage:
         await asyncio.sleep(0)  # no step need suspend by itself, and none must starve the loop
         match step:
             case Subscribe(char):
-                await self.link.subscribe(char)
+                await _bounded(self.link.subscribe(char), "subscribing")
             case Read(char):
-                return await self.link.read(char)
+                return await _bounded(self.link.read(char), "reading")
             case Write(char, data, ack):
                 await self._write(self.link.write(char, data, ack=ack))
             case Await(chars, within_s):
@@ -141,17 +143,37 @@ class _Stage:
 
         Raises:
             BleOtaError: As the link's.
+            LinkLostError: It did not end within `STEP_S`.
         """
-        if self.writing is not None:
-            await asyncio.wait((self.writing,))
-            done, self.writing = self.writing, None
-            done.result()
+        if self.writing is None:
+            return
+        await asyncio.wait((self.writing,), timeout=STEP_S)
+        if not self.writing.done():
+            await self.clear()
+            raise _endless("writing")
+        done, self.writing = self.writing, None
+        done.result()
 
     async def clear(self) -> None:
         """Give up what is still being written."""
         if self.writing is not None:
-            self.writing.cancel()
-            await asyncio.gather(self.writing, return_exceptions=True)
+            given_up, self.writing = self.writing, None
+            given_up.add_done_callback(lambda done: done.cancelled() or done.exception())  # of no interest any more
+            given_up.cancel()
+            await asyncio.wait((given_up,), timeout=GIVE_UP_S)
+
+
+async def _bounded(doing: Coroutine[Any, Any, T], what: str) -> T:
+    """Await a call of the link for `STEP_S` at most: systems have calls that never return. Raises `LinkLostError`."""
+    try:
+        async with asyncio.timeout(STEP_S):
+            return await doing
+    except TimeoutError:
+        raise _endless(what) from None
+
+
+def _endless(what: str) -> LinkLostError:
+    return LinkLostError(f"{what}: this computer's Bluetooth did not end it within {STEP_S:g} s")
 
 
 async def _await(link: Link, chars: tuple[int, ...], within_s: float) -> Notified | None:

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import keyring
 from filelock import FileLock, Timeout
 from keyring.backends import fail, null
-from keyring.errors import KeyringError, PasswordDeleteError
+from keyring.errors import PasswordDeleteError
 
+from ble_ota import background
 from ble_ota.errors import StorageError
 from ble_ota.model import Secret
 
+T = TypeVar("T")
+
 SERVICE = "ble-ota"
 FILE_MAX = 1_000_000  # bytes; what is larger is not ours
+KEYRING_S = 60.0  # our choice: a keyring may be asking a person for its password, who has to find the window first
 WAIT_S = 10.0  # for another's change of the file, which takes milliseconds
 _UNLOCK = "Unlock it, or set `keyring = false` to keep secrets in a file"
 
 
 class Vault(Protocol):
-    """Keeps secrets by name."""
+    """Keeps secrets by name. Each method may block, for `KEYRING_S` at most: never call one on a loop's thread."""
 
-    where: str
-    """For people: "the system keyring", or the file's path."""
+    @property
+    def where(self) -> str:
+        """For people: "the system keyring", or the file's path."""
+        ...
 
     def get(self, name: str) -> Secret | None:
         """The secret, or None; None also where a keyring cannot be asked."""
@@ -46,18 +52,100 @@ class Vault(Protocol):
         ...
 
 
-def open_vault(folder: Path, *, use_keyring: bool) -> Vault:
-    """The system keyring where there is one and `use_keyring`, else a file in `folder`."""
-    backend = keyring.get_keyring() if use_keyring else None
+def open_vault(folder: Path, *, use_keyring: bool, keyring_s: float = KEYRING_S) -> Vault:
+    """The system keyring where there is one and `use_keyring`, else a file in `folder`. May block, as its methods.
+
+    Args:
+        folder: Of the file.
+        use_keyring: Whether to look for a keyring.
+        keyring_s: Seconds that one call of the keyring may take.
+
+    Raises:
+        StorageError: The keyring does not answer.
+    """
+    asked = _Asked(keyring_s)
+    backend = asked.keyring("is not found", keyring.get_keyring) if use_keyring else None
     if backend is None or isinstance(backend, fail.Keyring | null.Keyring):
         return FileVault(folder / "secrets.json")
-    return KeyringVault()
+    return KeyringVault(keyring_s)
+
+
+class _Asked:
+    """Calls a keyring's backend, which is foreign code: it may hang, and it may raise anything."""
+
+    def __init__(self, within_s: float) -> None:
+        self._within_s = within_s
+        self._hung = False
+
+    def keyring(self, what: str, work: Callable[[], T]) -> T:
+        """Call it in a thread. After a call that hung none is made: each would cost as much time.
+
+        Raises:
+            StorageError: It did not answer in time, or failed.
+        """
+        if self._hung:
+            raise self._silent()
+        try:
+            return background.call(work, within_s=self._within_s, name="keyring")
+        except TimeoutError:
+            self._hung = True
+            raise self._silent() from None
+        except PasswordDeleteError:
+            raise
+        except Exception as error:
+            msg = f"the system keyring {what}: {type(error).__name__}"
+            raise StorageError(msg, hint=_UNLOCK) from error
+
+    def _silent(self) -> StorageError:
+        msg = f"the system keyring did not answer within {self._within_s:g} s"
+        return StorageError(msg, hint=_UNLOCK)
+
+
+class LazyVault:
+    """A vault that is opened at its first use: to look for a keyring may block."""
+
+    def __init__(self, opened: Callable[[], Vault]) -> None:
+        """Prepare; `opened` is called once, unless it raises `StorageError`."""
+        self._opened = opened
+        self._vault: Vault | None = None
+
+    def _there(self) -> Vault:
+        if self._vault is None:
+            self._vault = self._opened()
+        return self._vault
+
+    @property
+    def where(self) -> str:
+        """See `Vault`. Raises `StorageError`."""
+        return self._there().where
+
+    def get(self, name: str) -> Secret | None:
+        """See `Vault`."""
+        with suppress(StorageError):
+            return self._there().get(name)
+        return None
+
+    def look(self, name: str) -> Secret | None:
+        """See `Vault`."""
+        return self._there().look(name)
+
+    def put(self, name: str, secret: Secret) -> None:
+        """See `Vault`."""
+        self._there().put(name, secret)
+
+    def drop(self, name: str) -> None:
+        """See `Vault`."""
+        self._there().drop(name)
 
 
 class KeyringVault:
     """The system keyring."""
 
     where = "the system keyring"
+
+    def __init__(self, within_s: float = KEYRING_S) -> None:
+        """Prepare; one call may take `within_s` seconds."""
+        self._asked = _Asked(within_s)
 
     def get(self, name: str) -> Secret | None:
         """See `Vault`; a locked keyring is one that has nothing."""
@@ -67,30 +155,17 @@ class KeyringVault:
 
     def look(self, name: str) -> Secret | None:
         """See `Vault`."""
-        try:
-            found = keyring.get_password(SERVICE, name)
-        except KeyringError as error:
-            msg = f"the system keyring does not show its secrets: {type(error).__name__}"
-            raise StorageError(msg, hint=_UNLOCK) from error
+        found = self._asked.keyring("does not show its secrets", lambda: keyring.get_password(SERVICE, name))
         return Secret(found) if found else None
 
     def put(self, name: str, secret: Secret) -> None:
         """See `Vault`."""
-        try:
-            keyring.set_password(SERVICE, name, secret.reveal())
-        except KeyringError as error:
-            msg = f"the system keyring does not take a secret: {type(error).__name__}"
-            raise StorageError(msg, hint=_UNLOCK) from error
+        self._asked.keyring("does not take a secret", lambda: keyring.set_password(SERVICE, name, secret.reveal()))
 
     def drop(self, name: str) -> None:
         """See `Vault`."""
-        try:
-            keyring.delete_password(SERVICE, name)
-        except PasswordDeleteError:
-            return
-        except KeyringError as error:
-            msg = f"the system keyring does not forget a secret: {type(error).__name__}"
-            raise StorageError(msg, hint=_UNLOCK) from error
+        with suppress(PasswordDeleteError):
+            self._asked.keyring("does not forget a secret", lambda: keyring.delete_password(SERVICE, name))
 
 
 class FileVault:

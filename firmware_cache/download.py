@@ -35,6 +35,7 @@ from firmware_cache.ref import Ref
 from firmware_cache.store import Store
 
 T = TypeVar("T")
+HUNG_S = 5.0  # our choice: a disk or a share that answers does so by then, and one that hangs keeps no cancelled task
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +128,20 @@ async def _step_by_step(steps: Generator[None, None, None]) -> None:
 
 
 async def to_the_end(work: Callable[[], T]) -> T:
-    """Run `work` in a thread; if the task is cancelled, wait for it first."""
+    """Run `work` in a thread; if the task is cancelled, wait for it first, `HUNG_S` at most."""
+    loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)
     finally:
-        while not task.done():
+        until = loop.time() + HUNG_S
+        while not task.done() and loop.time() < until:
             with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
+                await asyncio.wait([task], timeout=until - loop.time())
+        if not task.done():
+            task.add_done_callback(_heard_out)
+
+
+def _heard_out(task: asyncio.Future[T]) -> None:
+    if not task.cancelled():
+        task.exception()  # or the loop would complain that it was not asked for

@@ -17,7 +17,7 @@ from firmware_cache.part import Part
 from firmware_cache.parts import Parts
 from firmware_cache.patience import retry_after
 from firmware_cache.ranges import Body, Rest, UnfitRangeError, judge, strong
-from firmware_cache.request import answer, why
+from firmware_cache.request import LATE, answer, why
 
 GONE = "The file is no longer there: ask for the plan again"
 
@@ -68,12 +68,16 @@ class Getting:
         clock = asyncio.get_running_loop().time
         pace = Pace(self.limits, clock())
         try:
-            async for chunk in response.aiter_raw():
-                part.write(chunk)
-                self.progress(part.size_bytes, total)
-                if pace.slow(len(chunk), clock()):
-                    msg = f"{part.source} sends less than {self.limits.min_bytes_per_s} bytes per second"
-                    raise DownloadError(msg, url=str(response.url))
+            async with asyncio.timeout(self.limits.window_s) as silence:  # heads of chunks and trailers are no bytes
+                async for chunk in response.aiter_raw():
+                    part.write(chunk)
+                    self.progress(part.size_bytes, total)
+                    if pace.slow(len(chunk), clock()):
+                        msg = f"{part.source} sends less than {self.limits.min_bytes_per_s} bytes per second"
+                        raise DownloadError(msg, url=str(response.url))
+                    silence.reschedule(clock() + self.limits.window_s)
+        except TimeoutError:
+            raise _dropped(part, response, LATE) from None
         except httpx.TransportError as error:
             raise _dropped(part, response, why(error)) from error
         if part.size_bytes < total and _ends_with_connection(response):

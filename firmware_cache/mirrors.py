@@ -14,8 +14,9 @@ import os
 import stat
 from dataclasses import dataclass, replace
 from functools import partial
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 import httpx
 
@@ -61,14 +62,14 @@ class FolderMirror:
                 progress(part.size_bytes, ref.size_bytes)
             return await to_the_end(partial(store.publish, part))
 
-    def _open(self, ref: Ref) -> BinaryIO | None:
+    def _open(self, ref: Ref) -> FileIO | None:
         folder = self.path / "blobs" / "sha256"
         with storage_errors(f"reading {self.path}"):
             if not folder.is_dir():
                 msg = f"{self.path} is no mirror, or is not connected: it has no folder blobs/sha256"
                 raise CacheStorageError(msg)
-            try:
-                file = os.fdopen(os.open(folder / str(ref.sha256), os.O_RDONLY | _PLAIN), "rb")
+            try:  # without a buffer: closing it would wait for its lock, which a read that hangs holds
+                file = FileIO(os.open(folder / str(ref.sha256), os.O_RDONLY | _PLAIN))
             except FileNotFoundError:
                 return None
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -77,7 +78,7 @@ class FolderMirror:
         msg = f"{self.path} has something else than a file under sha256:{ref.sha256}"
         raise CacheStorageError(msg)
 
-    def _read(self, file: BinaryIO) -> bytes:
+    def _read(self, file: FileIO) -> bytes:
         with storage_errors(f"reading {self.path}"):
             return file.read(CHUNK_BYTES)
 

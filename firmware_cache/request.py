@@ -5,6 +5,7 @@ What httpx raises on the way is renamed here. A request carries nothing of the c
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -17,6 +18,7 @@ from firmware_cache.address import redirected, shown
 from firmware_cache.errors import DownloadError, clean
 from firmware_cache.limits import Limits
 
+LATE = "no answer in time"
 REDIRECTS_MAX = 5  # a CDN needs one or two
 HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "firmware-cache"}
 _DIRECT: dict[str, httpx.AsyncBaseTransport | None] = {  # no proxy of the environment between this machine and itself
@@ -71,18 +73,23 @@ async def answer(
 def why(error: httpx.TransportError) -> str:
     """Say the reason in foreign words, or in ours where httpx has none."""
     if isinstance(error, httpx.TimeoutException):
-        return "no answer in time"
+        return LATE
     return clean(str(error)) or type(error).__name__
 
 
 async def _send(
     client: httpx.AsyncClient, url: httpx.URL, limits: Limits, headers: Mapping[str, str]
 ) -> httpx.Response:
-    """Ask for `url` alone, and return with the head of the answer."""
+    """Ask for `url` alone, and return with the head of the answer, however it trickles or what comes before it."""
+    whole_s = 2 * limits.connect_s + limits.window_s  # a free connection, a new one, and the head
     timeout = httpx.Timeout(limits.window_s, connect=limits.connect_s, pool=limits.connect_s)
     request = httpx.Request("GET", url, headers={**HEADERS, **headers}, extensions={"timeout": timeout.as_dict()})
     try:
-        return await client.send(request, stream=True, auth=None, follow_redirects=False)
+        async with asyncio.timeout(whole_s):
+            return await client.send(request, stream=True, auth=None, follow_redirects=False)
+    except TimeoutError:
+        msg = f"{shown(url)} cannot be reached: {LATE}"
+        raise DownloadError(msg, url=str(url), transient=True) from None
     except httpx.TransportError as error:
         msg = f"{shown(url)} cannot be reached: {why(error)}"
         raise DownloadError(msg, url=str(url), transient=not _is_certificate(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,9 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("desk", deadline=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+# A shell ignores SIGINT in what it starts with `&`, and a process of ours that begins so goes on ignoring it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # looptime asks for the current event loop before the first plain test; with none set it makes none that leaks.
 asyncio.set_event_loop(None)

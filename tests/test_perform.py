@@ -11,7 +11,7 @@ import pytest
 from ble_ota.content import Content
 from ble_ota.errors import AttRefusedError, BleOtaError, LinkLostError, StopAsked, TrustError
 from ble_ota.link import Link, LinkFacts, uuid16
-from ble_ota.perform import GOODBYE_S, GOODBYE_STEPS, perform
+from ble_ota.perform import GIVE_UP_S, GOODBYE_S, GOODBYE_STEPS, STEP_S, perform
 from ble_ota.protocols.quecthing import frame
 from ble_ota.script import (
     Await,
@@ -409,6 +409,47 @@ async def watched_turns(script: Script[None], link: Link) -> int:
     await perform(script, link)
     task.cancel()
     return turns
+
+
+class Endless(Slow):
+    """A link whose every call hangs; a cancelled one does not end either, if `deaf`."""
+
+    deaf: bool = False
+
+    async def _hang(self) -> bytes:
+        while True:
+            try:
+                await asyncio.sleep(1e6)
+            except asyncio.CancelledError:
+                if not self.deaf:
+                    raise
+
+    async def subscribe(self, char: int) -> None:
+        await self._hang()
+
+    async def read(self, char: int) -> bytes:
+        return await self._hang()
+
+    async def write(self, char: int, data: bytes, *, ack: bool) -> None:
+        await self._hang()
+
+
+@pytest.mark.parametrize("step", [Subscribe(1), Read(1), DATA], ids=lambda s: type(s).__name__)
+async def test_a_call_of_the_link_that_never_returns_is_a_lost_link(step: Step) -> None:
+    def script() -> Script[None]:
+        yield step
+
+    loop = asyncio.get_running_loop()
+    with pytest.raises(LinkLostError, match=f"did not end it within {STEP_S:g} s"):
+        await perform(script(), Endless())
+    assert loop.time() == pytest.approx(STEP_S, abs=1)
+
+
+async def test_a_write_that_cannot_be_cancelled_is_left_behind() -> None:
+    link = Endless()
+    link.deaf = True
+    assert await stopped(polite(first=DATA), link) == pytest.approx(GOODBYE_S + GIVE_UP_S, abs=0.1)
+    link.deaf = False
 
 
 async def test_a_flood_does_not_starve_the_loop() -> None:

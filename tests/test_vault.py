@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from keyring.errors import KeyringLocked, PasswordDeleteError
 
 from ble_ota.errors import StorageError
 from ble_ota.model import Secret
-from ble_ota.vault import FILE_MAX, FileVault, KeyringVault, MemoryVault, Vault, open_vault
+from ble_ota.vault import FILE_MAX, FileVault, KeyringVault, LazyVault, MemoryVault, Vault, open_vault
 
 X, Y = Secret("hunter2"), Secret("hunter3")
 
@@ -95,6 +96,72 @@ def test_a_secret_is_forgotten_and_the_others_stay(vault: Vault) -> None:
 
 def test_forgetting_what_is_not_there_is_no_error(vault: Vault) -> None:
     vault.drop("a")
+
+
+# ------------------------------------------------------------------ a keyring that hangs or breaks
+
+
+class Hung(Ring):
+    """One that waits for a person at another display."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.gate = threading.Event()
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.asked += 1
+        self.gate.wait()
+        return None
+
+
+def test_a_keyring_that_hangs_is_given_up_and_not_asked_again(ring: Ring) -> None:
+    keyring.set_keyring(hung := Hung())
+    vault = KeyringVault(within_s=0.05)
+    for _ in range(3):
+        with pytest.raises(StorageError, match=r"did not answer within 0\.05 s") as caught:
+            vault.look("a")
+        assert "`keyring = false`" in caught.value.hint
+    assert vault.get("a") is None
+    assert hung.asked == 1
+    hung.gate.set()
+
+
+class Broken(Ring):
+    """One whose connection breaks."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def _unlocked(self) -> dict[tuple[str, str], str]:
+        raise self._error
+
+
+CALLS: list[Callable[[Vault], object]] = [lambda v: v.look("a"), lambda v: v.put("a", X), lambda v: v.drop("a")]
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), RuntimeError("gone"), TimeoutError()])
+def test_whatever_a_keyring_raises_is_its_own_error(ring: Ring, error: Exception) -> None:
+    keyring.set_keyring(Broken(error))
+    for call in CALLS:
+        with pytest.raises(StorageError, match="the system keyring"):
+            call(KeyringVault())
+
+
+def test_a_vault_that_is_opened_later_is_opened_once(tmp_path: Path) -> None:
+    opened = list[Vault]()
+
+    def open_it() -> Vault:
+        opened.append(FileVault(tmp_path / "secrets.json"))
+        return opened[-1]
+
+    vault = LazyVault(open_it)
+    assert opened == []
+    vault.put("a", X)
+    assert (vault.get("a"), vault.look("a"), vault.where) == (X, X, str(tmp_path / "secrets.json"))
+    vault.drop("a")
+    assert (vault.get("a"), len(opened)) == (None, 1)
 
 
 # ------------------------------------------------------------------ which one

@@ -86,7 +86,7 @@ async def scan(
     """List the devices near."""
     from ble_ota.cli.scan import scan as job
 
-    return await job(common, common.settings(radio=radio), timeout)
+    return await job(common, await common.load_settings(radio=radio), timeout)
 
 
 @command(app, "login")
@@ -97,7 +97,7 @@ async def login(common: Common, cloud: Cloud = None) -> int:
     """
     from ble_ota.cli.account import login as job
 
-    return await job(common, common.settings(cloud=cloud))
+    return await job(common, await common.load_settings(cloud=cloud))
 
 
 @command(app, "logout")
@@ -105,7 +105,7 @@ async def logout(common: Common, cloud: Cloud = None) -> int:
     """End the session and forget it."""
     from ble_ota.cli.account import logout as job
 
-    return await job(common, common.settings(cloud=cloud))
+    return await job(common, await common.load_settings(cloud=cloud))
 
 
 @command(app, "whoami")
@@ -113,7 +113,7 @@ async def whoami(common: Common, cloud: Cloud = None) -> int:
     """Show whose session it is."""
     from ble_ota.cli.account import whoami as job
 
-    return await job(common, common.settings(cloud=cloud))
+    return await job(common, await common.load_settings(cloud=cloud))
 
 
 @command(app, "plan")
@@ -126,7 +126,9 @@ async def plan(
     """
     from ble_ota.cli.plan import plan as job
 
-    return await job(common, common.settings(cloud=cloud, radio=radio), device, allow_downgrade=allow_downgrade)
+    return await job(
+        common, await common.load_settings(cloud=cloud, radio=radio), device, allow_downgrade=allow_downgrade
+    )
 
 
 @command(app, "update")
@@ -204,4 +206,4 @@ async def doctor(common: Common, cloud: Cloud = None, radio: Radio = None) -> in
     """Check this machine and the settings."""
     from ble_ota.cli.doctor import doctor as job
 
-    return await job(common, common.settings(cloud=cloud, radio=radio))
+    return await job(common, await common.load_settings(cloud=cloud, radio=radio))

@@ -37,7 +37,7 @@ async def cache_ls(common: Common) -> int:
     """List the files, the latest used first; this is what `cache` alone does."""
     from ble_ota.cli.cache import ls as job
 
-    return await job(common, common.settings())
+    return await job(common, await common.load_settings())
 
 
 @command(cache_app, "path", group="cache")
@@ -48,7 +48,7 @@ async def cache_path(
     """Print where the cache is, or a file of it, after it was checked."""
     from ble_ota.cli.cache import path as job
 
-    return await job(common, common.settings(), which)
+    return await job(common, await common.load_settings(), which)
 
 
 @command(cache_app, "add", group="cache")
@@ -62,7 +62,7 @@ async def cache_add(
     from ble_ota.cli.cache import add as job
     from firmware_cache import Known
 
-    return await job(common, common.settings(), file, Known(name, version))
+    return await job(common, await common.load_settings(), file, Known(name, version))
 
 
 @command(cache_app, "verify", group="cache")
@@ -70,7 +70,7 @@ async def cache_verify(common: Common, which: Some = None) -> int:
     """Read the files and compare them with their digests; exit 21 where one is damaged."""
     from ble_ota.cli.cache import verify as job
 
-    return await job(common, common.settings(), which or [])
+    return await job(common, await common.load_settings(), which or [])
 
 
 @command(cache_app, "prune", group="cache")
@@ -83,7 +83,7 @@ async def cache_prune(
     """Make room, the least recently used first; what is pinned or in use stays."""
     from ble_ota.cli.cache import prune as job
 
-    return await job(common, common.settings(), max_bytes, min_age, dry_run=dry_run)
+    return await job(common, await common.load_settings(), max_bytes, min_age, dry_run=dry_run)
 
 
 @command(cache_app, "pin", group="cache")
@@ -91,7 +91,7 @@ async def cache_pin(common: Common, which: One, name: PinName = "user") -> int:
     """Keep a file from being removed; a whole digest may be of one that is still to come."""
     from ble_ota.cli.cache import pin as job
 
-    return await job(common, common.settings(), which, name)
+    return await job(common, await common.load_settings(), which, name)
 
 
 @command(cache_app, "unpin", group="cache")
@@ -99,7 +99,7 @@ async def cache_unpin(common: Common, which: One, name: PinName = "user") -> int
     """Let a file be removed again."""
     from ble_ota.cli.cache import unpin as job
 
-    return await job(common, common.settings(), which, name)
+    return await job(common, await common.load_settings(), which, name)
 
 
 @command(cache_app, "push", group="cache")
@@ -111,7 +111,7 @@ async def cache_push(
     """Fill a mirror for machines with no network of their own."""
     from ble_ota.cli.cache import push as job
 
-    return await job(common, common.settings(), folder, which or [])
+    return await job(common, await common.load_settings(), folder, which or [])
 
 
 @command(cache_app, "export", group="cache")
@@ -124,7 +124,7 @@ async def cache_export(
     """Write files into a bundle, to carry them to a machine with no network."""
     from ble_ota.cli.cache import export as job
 
-    return await job(common, common.settings(), file, which or [], force=force)
+    return await job(common, await common.load_settings(), file, which or [], force=force)
 
 
 @command(cache_app, "import", group="cache")
@@ -134,4 +134,4 @@ async def cache_import(
     """Take in the files of a bundle, each checked; exit 21 where one is damaged or lacking."""
     from ble_ota.cli.cache import import_ as job
 
-    return await job(common, common.settings(), file)
+    return await job(common, await common.load_settings(), file)

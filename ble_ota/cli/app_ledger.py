@@ -39,7 +39,7 @@ async def history_list(
     """List the runs, newest first; this is what `history` alone does."""
     from ble_ota.cli.history import listed as job
 
-    return await job(common, common.settings(), limit=limit, device=device)
+    return await job(common, await common.load_settings(), limit=limit, device=device)
 
 
 @command(history_app, "show", group="history")
@@ -50,7 +50,7 @@ async def history_show(
     """Tell a run in full, with -v its events too; or a device's latest runs."""
     from ble_ota.cli.history import show as job
 
-    return await job(common, common.settings(), which)
+    return await job(common, await common.load_settings(), which)
 
 
 @command(history_app, "export", group="history")
@@ -58,7 +58,7 @@ async def history_export(common: Common, device: OneDevice = None) -> int:
     """Print every run with its events, as a JSON line each."""
     from ble_ota.cli.history import export as job
 
-    return await job(common, common.settings(), device=device)
+    return await job(common, await common.load_settings(), device=device)
 
 
 @command(history_app, "verify", group="history")
@@ -71,7 +71,7 @@ async def history_verify(
     """Check that the ledger still says what was written, and print the head of its audit log."""
     from ble_ota.cli.history import verify as job
 
-    return await job(common, common.settings(), head=head)
+    return await job(common, await common.load_settings(), head=head)
 
 
 @command(reports_app, "list", group="reports")
@@ -81,7 +81,7 @@ async def reports_list(
     """List the reports, those that are kept first; this is what `reports` alone does."""
     from ble_ota.cli.reports import listed as job
 
-    return await job(common, common.settings(), everything=everything)
+    return await job(common, await common.load_settings(), everything=everything)
 
 
 @command(reports_app, "send", group="reports")
@@ -90,7 +90,7 @@ async def reports_send(common: Common, succeeded: Status = None, failed: Status 
     from ble_ota.cli.reports import send as job
 
     numbers = {name: n for name, n in (("succeeded", succeeded), ("failed", failed)) if n is not None}
-    return await job(common, common.settings(cloud=cloud, report_status=numbers or None))
+    return await job(common, await common.load_settings(cloud=cloud, report_status=numbers or None))
 
 
 @command(reports_app, "resolve", group="reports")
@@ -103,7 +103,7 @@ async def reports_resolve(
     """Settle an unproven run by your word; its reports are kept as such, and never shown as the device's proof."""
     from ble_ota.cli.resolve import resolve as job
 
-    return await job(common, common.settings(), run, outcome, yes=yes)
+    return await job(common, await common.load_settings(), run, outcome, yes=yes)
 
 
 @command(reports_app, "drop", group="reports")
@@ -115,4 +115,4 @@ async def reports_drop(
     """Never send these reports."""
     from ble_ota.cli.reports import drop as job
 
-    return await job(common, common.settings(), numbers, yes=yes)
+    return await job(common, await common.load_settings(), numbers, yes=yes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,8 +44,8 @@ async def mqtt_plan(
     from ble_ota.cli.mqtt_plan import plan as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, devices, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish)
+    wish = await asyncio.to_thread(wished, common, devices, file=file, everything=everything)
+    return await job(common, await common.load_settings(cloud=cloud), wish)
 
 
 @command(mqtt_app, "confirm", group="mqtt")
@@ -122,8 +123,8 @@ async def mqtt_status(
     from ble_ota.cli.mqtt_watch import status as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, devices, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish)
+    wish = await asyncio.to_thread(wished, common, devices, file=file, everything=everything)
+    return await job(common, await common.load_settings(cloud=cloud), wish)
 
 
 @command(mqtt_app, "watch", group="mqtt")
@@ -139,8 +140,8 @@ async def mqtt_watch(
     from ble_ota.cli.mqtt_watch import watch as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, devices, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish, for_s=for_s)
+    wish = await asyncio.to_thread(wished, common, devices, file=file, everything=everything)
+    return await job(common, await common.load_settings(cloud=cloud), wish, for_s=for_s)
 
 
 async def _say(
@@ -158,8 +159,8 @@ async def _say(
     from ble_ota.cli.mqtt_orders import say as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, named, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish, Word(action, yes, appointment))
+    wish = await asyncio.to_thread(wished, common, named, file=file, everything=everything)
+    return await job(common, await common.load_settings(cloud=cloud), wish, Word(action, yes, appointment))
 
 
 # ---------------------------------------------------------------- auto
@@ -213,5 +214,5 @@ async def _turn(
     from ble_ota.cli.auto import auto as job
     from ble_ota.cli.named import wished
 
-    wish = wished(common, named, file=file, everything=everything)
-    return await job(common, common.settings(cloud=cloud), wish, turn, yes=yes)
+    wish = await asyncio.to_thread(wished, common, named, file=file, everything=everything)
+    return await job(common, await common.load_settings(cloud=cloud), wish, turn, yes=yes)

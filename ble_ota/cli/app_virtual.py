@@ -28,7 +28,7 @@ async def virtual_cloud(
     """Run the virtual Developer Center."""
     from ble_ota.cli.virtual import cloud as job
 
-    return await job(common, common.settings(), world, port, online)
+    return await job(common, await common.load_settings(), world, port, online)
 
 
 @command(virtual_app, "radio", group="virtual")
@@ -53,7 +53,7 @@ async def virtual_device(
     """Run one virtual device of a world."""
     from ble_ota.cli.virtual import device as job
 
-    return await job(common, common.settings(), radio, world, device_key)
+    return await job(common, await common.load_settings(), radio, world, device_key)
 
 
 @command(virtual_app, "replay", group="virtual")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from ble_ota.cli import output
 from ble_ota.cli.common import Common
 from ble_ota.cli.render import plan_text
 from ble_ota.errors import UsageError
@@ -18,7 +19,7 @@ def consent(common: Common, *, yes: bool) -> Consent:
         return Approved(plan, "--yes")
 
     async def by_question(plan: Plan) -> Approved | None:
-        sys.stderr.write(plan_text(plan) + "\n")
+        output.write(sys.stderr, plan_text(plan) + "\n")
         return Approved(plan, "terminal") if common.agree("Install this?") else None
 
     async def by_nobody(_plan: Plan) -> Approved | None:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import logging
 import os
 import signal
+import stat
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from ble_ota.errors import BleOtaError, StopAsked, StorageError, UsageError
+from ble_ota.background import DaemonThreads
+from ble_ota.cli import output, process, signals
+from ble_ota.cli.keyboard import drop_typed_ahead
+from ble_ota.cli.logs import logged
+from ble_ota.cli.output import Kind
+from ble_ota.cli.signals import HungUpError, TerminatedError
+from ble_ota.errors import BleOtaError, StopAsked, UsageError
 from ble_ota.text import clean
 
 if TYPE_CHECKING:
@@ -30,12 +37,9 @@ Job: TypeAlias = Callable[..., Coroutine[Any, Any, int]]
 
 
 TEXT_MAX = 1_000_000  # characters of one text for people; a hundred devices in a table stay far below
+ASKED_S = 1.0  # our choice: a terminal that is looked at takes a screenful in milliseconds
 
-
-class TerminatedError(StopAsked):
-    """SIGTERM, where the loop could not hear it."""
-
-    exit_code = 143
+__all__ = ["Common", "Job", "TerminatedError", "command", "execute", "interruptible", "say_bug", "sentence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +66,24 @@ class Common:
 
         return load(self.config, profile=self.profile, flags={k: v for k, v in flags.items() if v is not None})
 
+    async def load_settings(self, **flags: object) -> Settings:
+        """Read all settings off the loop: their file may be on a disk that hangs. Takes and raises as `settings`."""
+        return await asyncio.to_thread(partial(self.settings, **flags))
+
     def tell(self, text: str) -> None:
         """Say something to a person."""
         if not self.quiet:
-            sys.stderr.write(clean(text, most=TEXT_MAX, keep="\n") + "\n")
+            output.write(sys.stderr, clean(text, most=TEXT_MAX, keep="\n") + "\n")
 
     def result(self, data: object, text: str) -> None:
         """Give the command's data: one JSON line, or text; to stdout."""
         line = {"v": 1, "event": "result", "command": self.command, "data": data}
-        sys.stdout.write((json.dumps(line) if self.json else clean(text, most=TEXT_MAX, keep="\n")) + "\n")
-        sys.stdout.flush()
+        shown = json.dumps(line) if self.json else clean(text, most=TEXT_MAX, keep="\n")
+        output.write(sys.stdout, shown + "\n", Kind.DATA)
 
     def error(self, error: BleOtaError) -> int:
         """Say an error, and give its exit code."""
-        sys.stderr.write(sentence(error))
+        output.write(sys.stderr, sentence(error))
         self.failed(error.exit_code, str(error), error.hint)
         return error.exit_code
 
@@ -83,8 +91,7 @@ class Common:
         """Give the line of a command that could not be done, where lines are asked for."""
         if self.json:
             line = {"v": 1, "event": "error", "exit_code": exit_code, "message": message, "hint": hint}
-            sys.stdout.write(json.dumps(line) + "\n")
-            sys.stdout.flush()
+            output.write(sys.stdout, json.dumps(line) + "\n")
 
     def ask(self, question: str, *, flag: str, secret: bool = False) -> str:
         """Ask a person.
@@ -113,27 +120,11 @@ class Common:
 
 def _answer(question: str) -> str:
     """One line from the terminal. typer's own prompt would write a space of it to stdout, among the JSON lines."""
-    _drop_typed_ahead()
-    sys.stderr.write(question)
-    sys.stderr.flush()
+    drop_typed_ahead()
+    output.write(sys.stderr, question)
     if not (line := sys.stdin.readline()):
         raise EOFError
     return line.strip()
-
-
-def _drop_typed_ahead() -> None:
-    """Drop keys that were typed before the question is shown: they cannot be its answer. A pipe keeps its content."""
-    with suppress(OSError, ValueError):  # stdin has no file descriptor, or is closed
-        if sys.platform == "win32":
-            import msvcrt
-
-            while msvcrt.kbhit():
-                msvcrt.getwch()
-        else:
-            import termios
-
-            with suppress(termios.error):
-                termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 @contextmanager
@@ -141,23 +132,39 @@ def interruptible() -> Generator[None, None, None]:
     """Let a signal end a question: the loop's own handlers would wait for the line to be finished.
 
     Raises:
-        StopAsked: It was ended, by Ctrl-C or by the end of the input.
-        TerminatedError: It was ended by SIGTERM.
+        StopAsked: Ctrl-C, or the end of the input, ended it.
+        TerminatedError: SIGTERM ended it.
+        HungUpError: SIGHUP ended it, or the terminal was closed.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, _terminated)
+    with signals.handled(_stop_asking), process.asking():
+        try:
+            for writer in output.writers(sys.stderr):  # `getpass` writes to the terminal itself, past what waits here
+                writer.drain(ASKED_S)
+            yield
+        except KeyboardInterrupt:
+            raise StopAsked(_STOPPED) from None
+        except EOFError:
+            raise (HungUpError if _hung_up() else StopAsked)(_STOPPED) from None
+        except OSError as error:
+            if error.errno not in output.GONE:
+                raise
+            raise HungUpError(_STOPPED) from None
+
+
+_AGAIN = "Run the same command again"
+_STOPPED = "stopped at a question"
+
+
+def _stop_asking(number: signal.Signals) -> None:
+    raise signals.stopped(number, _STOPPED)
+
+
+def _hung_up() -> bool:
+    """Return True if stdin is a terminal that is gone: its reads end, and it no longer answers as a terminal."""
     try:
-        yield
-    except (EOFError, KeyboardInterrupt):
-        msg = "stopped at a question"
-        raise StopAsked(msg) from None
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
-
-
-def _terminated(_number: int, _frame: object) -> None:
-    msg = "stopped at a question"
-    raise TerminatedError(msg)
+        return bool(stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)) and not sys.stdin.isatty()
+    except (OSError, ValueError):
+        return False
 
 
 def sentence(error: BleOtaError) -> str:
@@ -209,29 +216,63 @@ def command(app: typer.Typer, name: str, *, group: str = "") -> Callable[[Job], 
 
 
 def execute(common: Common, job: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run a command to its exit code; every named error becomes a sentence, and nothing else is kept quiet."""
+    """Run a command to its exit code; every named error becomes a sentence, and nothing else is kept quiet.
+
+    A stop signal cancels the command, and a second one ends the process. Calls that block run in threads that are
+    left behind.
+    """
     _open_closed_streams()
+    heard: list[signal.Signals] = []
     try:
-        with _logged(common):
-            return asyncio.run(job())
+        with logged(common.log_file, common.verbose):
+            return asyncio.run(_stoppable(common, job, heard))
     except BleOtaError as error:
         return common.error(error)
     except KeyboardInterrupt:
-        return common.error(StopAsked("stopped"))
-    except BrokenPipeError:  # whoever read us has gone
-        return 0
+        return common.error(StopAsked("stopped", hint=_AGAIN))
+    finally:
+        _flush()
+
+
+async def _stoppable(common: Common, job: Callable[[], Coroutine[Any, Any, int]], heard: list[signal.Signals]) -> int:
+    """Run `job` so that a stop signal cancels it; tell how it ended, and see that the process does end."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(DaemonThreads("call that may block"))
+    task = asyncio.ensure_future(job())
+
+    def stop(number: signal.Signals) -> None:
+        heard.append(number)
+        if len(heard) > 1:
+            signals.let_go()
+        loop.call_soon_threadsafe(task.cancel)
+        process.unless_blocked(loop.call_soon_threadsafe, signals.CODES[heard[0]])
+
+    with signals.handled(stop, loop):
+        code = await _told(common, task, heard)
+        process.hurry(code)
+        return code
+
+
+async def _told(common: Common, task: asyncio.Future[int], heard: list[signal.Signals]) -> int:
+    """Wait for a command; give its exit code after telling its error."""
+    try:
+        return await task
+    except BleOtaError as error:
+        return common.error(error)
+    except asyncio.CancelledError:
+        if not heard:
+            raise
+        return common.error(signals.stopped(heard[0], "stopped", hint=_AGAIN))
     except Exception as bug:  # noqa: BLE001 -- said as what it is, with all there is to find it by
         say_bug()
         common.failed(1, f"{type(bug).__name__}: {bug}")
         return 1
-    finally:
-        _flush()
 
 
 def say_bug() -> None:
     """Say that what is being caught is nobody's fault but ours."""
     traceback.print_exc()
-    sys.stderr.write("\nThis is a bug in ble-ota.\n")
+    output.write(sys.stderr, "\nThis is a bug in ble-ota.\n")
 
 
 def _open_closed_streams() -> None:
@@ -248,57 +289,3 @@ def _flush() -> None:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-@contextmanager
-def _logged(common: Common) -> Generator[None, None, None]:
-    """Log as asked for the block. Raises `StorageError`."""
-    handler = _log_to(common)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(common.verbose, 2)]
-    before, was = root.handlers[:], root.level
-    root.handlers[:] = [handler]
-    root.setLevel(level if common.log_file is None else min(level, logging.INFO))
-    try:
-        yield
-    finally:
-        root.handlers[:] = before
-        root.setLevel(was)
-        handler.close()
-
-
-def _log_to(common: Common) -> logging.Handler:
-    try:
-        if common.log_file is not None:
-            return _LogFile(common.log_file, encoding="utf-8")
-    except OSError as error:
-        msg = f"the log file {common.log_file} cannot be written: {error.strerror}"
-        raise StorageError(msg, hint="Name another one by `--log-file`") from error
-    return logging.StreamHandler(sys.stderr) if common.verbose else logging.NullHandler()
-
-
-class _LogFile(logging.FileHandler):
-    """A log that goes deaf when its disk says no, and says so once: a run is worth more than its log."""
-
-    _deaf = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
-        if not self._deaf:
-            super().emit(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
-        """See `logging.Handler`."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            super().handleError(record)
-            return
-        self._deaf = True
-        with suppress(OSError, ValueError):
-            sys.stderr.write(f"warning: no more is logged to {self.baseFilename}: {error.strerror}\n")
-
-    def close(self) -> None:
-        """See `logging.Handler`; what could not be written before cannot be written now."""
-        with suppress(OSError):
-            super().close()

@@ -25,7 +25,7 @@ from ble_ota.cli.tokens import tokens_of
 from ble_ota.cli.wiring import cloud_at, radio_of, vault_of
 from ble_ota.cloud import ENDPOINTS, REGIONS, base_url, override
 from ble_ota.cloud.endpoints import is_loopback
-from ble_ota.errors import BleOtaError, SettingsError
+from ble_ota.errors import BleOtaError, SettingsError, StorageError
 from ble_ota.ledger import Ledger
 from ble_ota.settings import EVIDENCE, ReportStatus, Settings, default_file
 from ble_ota.text import clean
@@ -181,7 +181,7 @@ async def _session(common: Common, settings: Settings) -> list[Finding]:
     try:
         where = f"{base_url(settings.cloud)}{under}"
         store = tokens_of(common, settings, vault_of(settings))
-        kept = store.load()
+        kept = await asyncio.to_thread(store.load)
     except SettingsError:
         return []  # as the cloud's line says
     except BleOtaError as error:
@@ -234,7 +234,11 @@ async def _ledger(_common: Common, settings: Settings) -> list[Finding]:
 
 
 async def _secrets(_common: Common, settings: Settings) -> list[Finding]:
-    return [Finding("secrets", True, f"kept in {vault_of(settings).where}")]
+    try:
+        where = await asyncio.to_thread(lambda: vault_of(settings).where)
+    except StorageError as error:
+        return [Finding("secrets", False, str(error), error.hint, error.exit_code)]
+    return [Finding("secrets", True, f"kept in {where}")]
 
 
 async def _endpoints(_common: Common, settings: Settings) -> list[Finding]:

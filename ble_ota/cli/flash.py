@@ -76,7 +76,7 @@ async def flash(common: Common, wish: Wish, *, flags: Mapping[str, object], reco
     run = Run(common, "flash", wish.device or "")
 
     async def job(recorder: Recorder | None) -> Outcome:
-        settings = common.settings(**flags)
+        settings = await common.load_settings(**flags)
         return await bring_file(Task(run, settings, ask.consent(common, yes=wish.yes), wish, recorder=recorder))
 
     return await run.tell(recorded(run, record, job))
@@ -113,7 +113,7 @@ async def bring_file(task: Task) -> Outcome:
         drivers = _drivers(drivers_of(settings), wish.protocol)
         target = _named(await chosen(run.common, radio, drivers, wanted, within_s=settings.scan_s), wanted)
         await claim(run, journal, target)
-        login = _login(run.common, settings, target)
+        login = await _login(run.common, settings, target)
         patience, recorder = patience_of(settings), task.recorder
         meet(recorder, target, settings, patience)
         device = await identify(target, radio, login, emit=run.emit, recorder=recorder)
@@ -162,10 +162,12 @@ def _drivers(table: Mapping[str, AnyDriver], name: str | None) -> list[AnyDriver
     return [table[name]]
 
 
-def _login(common: Common, settings: Settings, target: Target) -> Secret | None:
+async def _login(common: Common, settings: Settings, target: Target) -> Secret | None:
     """The secret of the device's login: from the settings, as an account gave it earlier, or by asking."""
-    kept = vault_of(settings).get(device_name(target.product_key, target.device_key))
-    found = secret(settings.device_secret) or kept
+    found = secret(settings.device_secret)
+    if found is None:
+        vault = vault_of(settings)
+        found = await asyncio.to_thread(vault.get, device_name(target.product_key, target.device_key))
     if found is not None or not settings.quecthing.login or target.driver.name != "quecthing":
         return found
     return Secret(common.ask("The device's secret", flag="BLE_OTA_DEVICE_SECRET", secret=True))

@@ -10,6 +10,7 @@ from ble_ota.cli.carried import chain_of
 from ble_ota.cli.common import Common
 from ble_ota.cli.journal import place_of
 from ble_ota.cli.ledger_head import KeptHead, kept_head
+from ble_ota.cli.output import caught_up
 from ble_ota.cli.retold import Retold
 from ble_ota.errors import UsageError
 from ble_ota.ledger import Head, Ledger, RunRow
@@ -59,6 +60,7 @@ async def export(common: Common, settings: Settings, *, device: str | None) -> i
         async for row in _all(ledger, device or ""):
             data = retold.full(await _retold(ledger, row), events=True) | {"settings": row.settings}
             replace(common, json=True).result(data, "")
+            await caught_up()
             count += 1
     common.tell(f"{count} run{'' if count == 1 else 's'} exported" if count else _nothing(device))
     return 0

@@ -16,10 +16,10 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
+from ble_ota import background
 from ble_ota.cli.wiring import vault_of
 from ble_ota.errors import BleOtaError, UsageError
 from ble_ota.ledger import Head, Ledger
-from ble_ota.ledger.thread import OneThread
 from ble_ota.model import Secret
 from ble_ota.settings import Settings
 from ble_ota.vault import Vault
@@ -116,9 +116,7 @@ def _replace(settings: Settings, name: str, known: Head | None, head: Head) -> b
 
 async def _asked(work: Callable[[], T]) -> T:
     """Do `work` in a thread of its own; a call that is cancelled leaves the thread alone."""
-    thread = OneThread("vault")
-    answer = asyncio.get_running_loop().run_in_executor(thread, work)
-    thread.shutdown()
+    answer = asyncio.wrap_future(background.start(work, "vault"))
     answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may come when nothing waits for it
     await asyncio.wait({answer})
     return answer.result()

@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ble_ota.cli.common import Common, TerminatedError
+from ble_ota.cli import output, signals
+from ble_ota.cli.common import Common
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -27,35 +28,36 @@ def live_on(common: Common) -> Generator[Live | None, None, None]:
     from rich.live import Live
 
     above = sys.stdout.isatty()  # else what is written there is for whoever reads it
-    console = Console(stderr=True)
+    console = Console(file=output.frames())
     with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=above) as live:
         yield live
 
 
 @contextmanager
 def terminable() -> Generator[None, None, None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that the terminal is left as it was.
+    """Let a stop signal end the block, so that the terminal is left as it was.
 
     Raises:
-        TerminatedError: It did.
+        StopAsked: Ctrl-C.
+        TerminatedError: SIGTERM.
+        HungUpError: SIGHUP.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    told: list[bool] = []
+    heard: list[signal.Signals] = []
 
-    def stop() -> None:
-        told.append(True)
+    def stop(number: signal.Signals) -> None:
+        heard.append(number)
+        if len(heard) > 1:
+            signals.let_go()
         if task is not None:
-            task.cancel()
+            loop.call_soon_threadsafe(task.cancel)
 
-    with suppress(NotImplementedError):  # Windows
-        loop.add_signal_handler(signal.SIGTERM, stop)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not told:
-            raise
-        msg = "stopped"
-        raise TerminatedError(msg) from None
-    finally:
-        with suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGTERM)
+    with signals.handled(stop, loop):
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not heard:
+                raise
+            if task is not None:
+                task.uncancel()
+            raise signals.stopped(heard[0], "stopped") from None

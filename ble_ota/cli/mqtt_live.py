@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ble_ota.cli import output
 from ble_ota.cli.common import Common
 from ble_ota.cli.live import live_on
 from ble_ota.cli.mqtt_shown import Here, many, named, percent
@@ -77,8 +78,7 @@ class Screen:
         self._seen[ref] = plan
         self._unseen.discard(ref)
         if self._common.json:
-            sys.stdout.write(json.dumps(changed_line(ref, plan, self._clock())) + "\n")
-            sys.stdout.flush()
+            output.write(sys.stdout, json.dumps(changed_line(ref, plan, self._clock())) + "\n")
         elif self._live is None:
             self._common.tell("  ".join(short(ref, plan, Here(self._clock()))))
         if self._soon is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ble_ota import fleet
+from ble_ota.cli import output
 from ble_ota.cli.common import Common
 from ble_ota.cli.mqtt_plan import asking, raise_if_none
 from ble_ota.cli.mqtt_shown import HEADS, Here, columns, long_form, many, named, row
@@ -165,7 +166,7 @@ def _agreed(common: Common, word: Word, cases: Sequence[Case], here: Here) -> bo
     if not common.may_ask:
         msg = f"to {word.action.name.lower()} wants a word of yours, and there is nobody to ask"
         raise UsageError(msg, hint="Pass `--yes` to agree without being asked")
-    sys.stderr.write(_shown(cases, here) + "\n")
+    output.write(sys.stderr, _shown(cases, here) + "\n")
     return common.agree(_question(word, sum(case.order is not None for case in cases), here))
 
 

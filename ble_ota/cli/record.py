@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from io import TextIOWrapper
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ble_ota.cli.output import Kind, Writer
 from ble_ota.cli.verdict import Ended, aborted, of_error, of_outcome
 from ble_ota.errors import BleOtaError, StopAsked, StorageError
 from ble_ota.events import Emit, Verdict, Warned
@@ -26,14 +28,16 @@ if TYPE_CHECKING:
     from ble_ota.cli.run import Run
 
 MARK, HEAD_BYTES = b'"transcript":"ble-ota"', 100  # how every transcript begins
+BEGUN_S = 20.0  # our choice: for the first line; a disk that was asleep turns up within 10 s
+CLOSED_S = 5.0  # our choice: for the last ones
 MODE = 0o600  # names and addresses of devices are nobody else's business
 
 
 @dataclass(slots=True)
 class _Sink:
-    """Writes lines to a file until it cannot, which it says once."""
+    """Has lines written to a file, by a thread, until that cannot be done, which it says once."""
 
-    file: TextIOWrapper
+    writer: Writer
     name: Path
     emit: Emit
     left: int
@@ -45,17 +49,26 @@ class _Sink:
             self._give_up(f"it would have more than {FILE_MAX_BYTES} bytes")
             return
         self.left -= len(line)
-        try:
-            self.file.write(line)
-        except OSError as error:
-            self._give_up(error.strerror or str(error))
+        self.writer.put(line.encode("ascii"), Kind.DATA)  # `left` is the bound
+        if self.writer.error is not None:
+            self._give_up(self.writer.error.strerror or str(self.writer.error))
 
-    def close(self) -> None:
-        """Write what is left in the buffer."""
-        try:
-            self.file.close()
-        except OSError as error:
-            self._give_up(error.strerror or str(error))
+    async def begun(self) -> None:
+        """Wait until what was written so far is in the file. Raises `StorageError`."""
+        written = await asyncio.to_thread(self.writer.drain, BEGUN_S)
+        with _storage(self.name):
+            if self.writer.error is not None:
+                raise self.writer.error
+            if not written:
+                raise TimeoutError(errno.ETIMEDOUT, "its disk does not answer")
+
+    async def close(self) -> None:
+        """Write what is left, for `CLOSED_S` at most."""
+        written = await asyncio.to_thread(self.writer.close, CLOSED_S)
+        if self.writer.error is not None:
+            self._give_up(self.writer.error.strerror or str(self.writer.error))
+        elif not written:
+            self._give_up("its disk does not take it")
 
     def _give_up(self, why: str) -> None:
         if self.left >= 0:
@@ -78,11 +91,10 @@ def recorded(
         recorder = Recorder(sink.write, asyncio.get_running_loop().time)
         try:
             recorder.begin(run.command)
-            with _storage(file):
-                sink.file.flush()
+            await sink.begun()
             return await _ended(recorder, job)
         finally:
-            sink.close()
+            await sink.close()
 
     return recording
 
@@ -114,9 +126,9 @@ async def _ended(recorder: Recorder, job: Callable[[Recorder | None], Awaitable[
 
 
 def _opened(file: Path, emit: Emit) -> _Sink:
-    """Open `file` for a transcript, new or in the place of another one. Raises `StorageError`."""
+    """Open `file` for a transcript, new or in the place of another one. Raises `StorageError`. May block."""
     with _storage(file):
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, MODE)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), MODE)
         try:
             if not _may_be_overwritten(descriptor):
                 msg = f"{file} is there already, and is no transcript; it is left as it is"
@@ -127,7 +139,7 @@ def _opened(file: Path, emit: Emit) -> _Sink:
         except BaseException:
             os.close(descriptor)
             raise
-        return _Sink(os.fdopen(descriptor, "w", encoding="ascii", newline="\n"), file, emit, FILE_MAX_BYTES)
+        return _Sink(Writer(FileIO(descriptor, "w"), "the transcript"), file, emit, FILE_MAX_BYTES)
 
 
 def _may_be_overwritten(descriptor: int) -> bool:

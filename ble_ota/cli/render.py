@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ble_ota.cli import output
+from ble_ota.cli.output import Kind
 from ble_ota.events import (
     ConfirmReported,
     DeviceRebooting,
@@ -110,10 +112,9 @@ class Screen:
             self._told = (time.monotonic(), 0)
             self._line(_SENTENCES[type(event)](event))
 
-    def _line(self, text: str, *, always: bool = False) -> None:
+    def _line(self, text: str, *, always: bool = False, kind: Kind = Kind.LINE) -> None:
         if always or not self._quiet:
-            sys.stderr.write(clean(text, keep="\n") + "\n")
-            sys.stderr.flush()
+            output.write(sys.stderr, clean(text, keep="\n") + "\n", kind)
 
     def _progress(self, event: TransferProgress | DownloadProgress) -> None:
         if self._live:
@@ -125,7 +126,7 @@ class Screen:
         if step or before < percent == 100 or (time.monotonic() - at >= LINE_EVERY_S and percent > before):
             self._told = (time.monotonic(), percent)
             rate = f", {size(event.rate_bps)}/s" if isinstance(event, TransferProgress) and event.rate_bps else ""
-            self._line(f"  {percent:3d} %  {size(event.bytes)} of {size(event.total)}{rate}")
+            self._line(f"  {percent:3d} %  {size(event.bytes)} of {size(event.total)}{rate}", kind=Kind.PROGRESS)
 
     def _draw(self, event: TransferProgress | DownloadProgress) -> None:
         if self._bar is None:
@@ -134,7 +135,7 @@ class Screen:
 
             columns = ("  ", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
             above = sys.stdout.isatty()  # else what is written there is for whoever reads it, and not for the screen
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=above)
+            self._bar = Progress(*columns, console=Console(file=output.frames()), transient=True, redirect_stdout=above)
             self._task = self._bar.add_task("", total=event.total)
             self._bar.start()
         if self._task is not None:

@@ -54,10 +54,10 @@ async def _left(common: Common, run_id: str | None) -> Left | UpToDate:
         SettingsError: The settings file or the profile of that run is gone.
         DeviceBusyError: It may be at work on another host.
     """
-    settings = common.settings()
+    settings = await common.load_settings()
     found = await _in_ledger(settings, run_id)
     if isinstance(found, RunRow):
-        return _as_then(common, found)
+        return await _as_then(common, found)
     from ble_ota.cli.demo import unfinished_demo
 
     demo = unfinished_demo(settings.state_dir)
@@ -72,7 +72,7 @@ async def _left(common: Common, run_id: str | None) -> Left | UpToDate:
     return found
 
 
-def _as_then(common: Common, row: RunRow) -> Left:
+async def _as_then(common: Common, row: RunRow) -> Left:
     """Load the settings that the run had: its profile, its radio and cloud, and its file unless another is named.
 
     A run that kept no profile is older than this: there the one that this command names holds.
@@ -85,7 +85,7 @@ def _as_then(common: Common, row: RunRow) -> Left:
     config = common.config or (Path(kept) if (kept := row.arguments.get("config")) else None)
     then = replace(common, profile=profile, config=config)
     try:
-        return Left(row, then.settings(radio=row.radio, cloud=row.cloud), then)
+        return Left(row, await then.load_settings(radio=row.radio, cloud=row.cloud), then)
     except SettingsError as error:
         msg = f"run {row.id} cannot be resumed with the settings it had: {error}"
         raise SettingsError(msg, hint=error.hint) from error

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ble_ota import __version__
+from ble_ota.cli import output, process, signals
 from ble_ota.cli.common import Common, say_bug
+from ble_ota.cli.output import Kind
 from ble_ota.cli.render import Screen
 from ble_ota.cli.tally import Tally
 from ble_ota.cli.verdict import Ended, aborted, of_error, of_outcome
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-SIGNAL_CODES = {s: 128 + s for name in ("SIGINT", "SIGTERM", "SIGHUP") if (s := getattr(signal, name, None))}
 STORED_S = 90.0  # our choice: a verdict that cannot be written down by then never will; the ledger gives up after 60 s
+CLOSED_S = 8.0  # our choice: a link, a session and the ledger are closed within 2 s each, or hang
+GIVE_UP_S = 0.5  # our choice: between two cancellations of what does not end
 AFTERWARDS_S = 10.0  # our choice: how long one waits for reports to arrive before the verdict is told
 
 
@@ -66,6 +69,7 @@ class Run:
     _signal: signal.Signals | None = None
     _asked: int = 0  # how many signals have come
     _stoppable: asyncio.Task[Any] | None = None  # what a signal cancels; None while a verdict is written down
+    _loop: asyncio.AbstractEventLoop | None = None
     _timeout: asyncio.Timeout | None = None
     _deadline_s: float = 0.0
 
@@ -95,13 +99,13 @@ class Run:
 
     def _tell(self, event: Event, seq: int, at: datetime) -> None:
         line = json.dumps(as_line(event, run=self.id, device=self.device, seq=seq, at=at))
-        _log.log(logging.DEBUG if isinstance(event, TransferProgress | DownloadProgress) else logging.INFO, "%s", line)
+        progress = isinstance(event, TransferProgress | DownloadProgress)
+        _log.log(logging.DEBUG if progress else logging.INFO, "%s", line)
         with suppress(OSError, ValueError):  # whoever looked has gone; the run goes on
             self._screen.show(event)
         with suppress(OSError, ValueError):
             if self.common.json:
-                sys.stdout.write(line + "\n")
-                sys.stdout.flush()
+                output.write(sys.stdout, line + "\n", Kind.PROGRESS if progress else Kind.LINE)
 
     # ------------------------------------------------------------------ what a job may ask
 
@@ -116,7 +120,10 @@ class Run:
     def limit(self, deadline_s: float) -> None:
         """Say how long the run may still take, once the settings are known."""
         if self._timeout is not None:
-            self._timeout.reschedule(asyncio.get_running_loop().time() + deadline_s)
+            loop = asyncio.get_running_loop()
+            self._timeout.reschedule(loop.time() + deadline_s)
+            if deadline_s != self._deadline_s:
+                process.unless_blocked(loop.call_soon_threadsafe, DeadlineError.exit_code, after_s=deadline_s)
             self._deadline_s = deadline_s
 
     # ------------------------------------------------------------------ start to end
@@ -125,16 +132,38 @@ class Run:
         """Do `job` and tell how it ended, whichever way it ends; give the exit code."""
         self.emit(RunStarted(self.command, __version__))
         self._screen.open()
+        self._loop = asyncio.get_running_loop()
         async with self._open:
-            with self._signals():
+            with signals.handled(self._stop, self._loop):
                 ended = await self._ended(job)
                 finished = await self._stored(ended)
                 await self._afterwards()
                 if self.journal is not None and self._asked < 2:  # who asks twice does not wait for a vault
                     await self.journal.keep_head()
-            self._clear()
-            self.emit(finished)
+                self._clear()
+                with signals.handled(self._hurry):
+                    self.emit(finished)
+                    await self._close()
         return finished.exit_code
+
+    async def _close(self) -> None:
+        """Close what was opened; what takes longer than `CLOSED_S`, or a signal, is given up. The verdict stands."""
+        timer = asyncio.get_running_loop().call_later(CLOSED_S, self._give_up)
+        try:
+            with self._cancellable():
+                await self._open.aclose()
+        except (asyncio.CancelledError, BleOtaError) as error:
+            _log.warning("not everything was closed: %s", str(error) or "it took too long")
+        except Exception as bug:  # noqa: BLE001 -- said; the verdict that was told stands
+            self._bug(bug)
+        finally:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        """Cancel what is being closed, again and again: one cancellation ends the closing of one thing only."""
+        if self._stoppable is not None:
+            self._stoppable.cancel()
+            asyncio.get_running_loop().call_later(GIVE_UP_S, self._give_up)
 
     async def _ended(self, job: Callable[[], Awaitable[Outcome]]) -> Ended:
         try:
@@ -150,7 +179,7 @@ class Run:
         except asyncio.CancelledError:
             if self._signal is None:
                 raise
-            return aborted(SIGNAL_CODES[self._signal])
+            return aborted(signals.CODES[self._signal])
         except Exception as bug:  # noqa: BLE001 -- said, and the run still ends in a verdict
             return self._bug(bug)
 
@@ -210,25 +239,30 @@ class Run:
         except Exception as bug:  # noqa: BLE001 -- said; the verdict that is written down stands
             self._bug(bug)
 
-    @contextmanager
-    def _signals(self) -> Generator[None, None, None]:
-        """Let a signal end what can be ended politely, a second one at once, and a third one the process."""
-        loop = asyncio.get_running_loop()
+    def _stop(self, number: signal.Signals) -> None:
+        """Let a signal end what can be ended politely, a second one at once, and a third one the process.
 
-        def stop(number: signal.Signals) -> None:
-            self._asked += 1
-            self._signal = self._signal or number
-            if self._stoppable is not None:
-                self._stoppable.cancel()
-            if self._asked == 2:
-                _let_go(loop)
+        A signal handler: it runs at any place of the loop, and where the loop is blocked.
+        """
+        self._asked += 1
+        self._signal = self._signal or number
+        if self._asked == 2:
+            signals.let_go()
+        self._soon(self._cancel)
+        if self._loop is not None:
+            process.unless_blocked(self._loop.call_soon_threadsafe, signals.CODES[self._signal])
 
-        for number in SIGNAL_CODES:
-            loop.add_signal_handler(number, stop, number)
-        try:
-            yield
-        finally:
-            _let_go(loop)
+    def _hurry(self, _number: signal.Signals) -> None:
+        """Let a signal that comes after the verdict was told do no more than end the closing."""
+        self._soon(self._give_up)
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(act)
+
+    def _cancel(self) -> None:
+        if self._stoppable is not None:
+            self._stoppable.cancel()
 
     @contextmanager
     def _cancellable(self) -> Generator[None, None, None]:
@@ -241,12 +275,6 @@ class Run:
             self._stoppable = None
             while task is not None and task.cancelling() > before:
                 task.uncancel()
-
-
-def _let_go(loop: asyncio.AbstractEventLoop) -> None:
-    """Let signals end the process again."""
-    for number in SIGNAL_CODES:
-        loop.remove_signal_handler(number)
 
 
 def _entry(event: Event, seq: int, at: datetime) -> Entry:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import aclosing
 
-from ble_ota.cli.common import Common, TerminatedError
+from ble_ota.cli.common import Common
 from ble_ota.cli.live import terminable
 from ble_ota.cli.near import Neighbourhood
 from ble_ota.cli.scan_shown import data, screen, text
@@ -32,9 +32,9 @@ async def scan(common: Common, settings: Settings, timeout_s: float) -> int:
         with terminable():
             async with radio_of(settings) as radio:
                 await listen(common, radio, near, timeout_s)
-    except TerminatedError as stop:
+    except StopAsked as stop:  # what was heard is told all the same
         stopped = stop.exit_code
-    except asyncio.CancelledError:  # Ctrl-C: what was heard is told all the same
+    except asyncio.CancelledError:
         stopped = StopAsked.exit_code
     found = told(common, near)
     return found if stopped is None else stopped

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ble_ota import addresses
 from ble_ota.addresses import AddressKind
+from ble_ota.cli import output
 from ble_ota.cli.common import Common
 from ble_ota.cli.live import live_on
 from ble_ota.cli.near import Facts, Near, Neighbourhood
@@ -168,8 +169,7 @@ class Screen:
         lines = [json.dumps(seen_line(near, self._wall())) + "\n" for near in self._changed.values()]
         self._changed.clear()
         if lines:
-            sys.stdout.write("".join(lines))
-            sys.stdout.flush()
+            output.write(sys.stdout, "".join(lines))
 
     def close(self) -> None:
         """Nothing more will come; what was not told yet is."""

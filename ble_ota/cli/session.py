@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from ble_ota.cli.common import Common
 from ble_ota.cli.tokens import VaultTokens, tokens_of
@@ -53,9 +55,9 @@ async def session_of(common: Common, settings: Settings, vault: Vault) -> AsyncG
 
 @asynccontextmanager
 async def _entered(settings: Settings, store: VaultTokens) -> AsyncGenerator[DeveloperCenter, None]:
-    async with (
-        cloud_at(settings) as place,
-        DeveloperCenter(
+    async with cloud_at(settings) as place:
+        made = partial(  # in a thread: it reads what is kept of the session
+            DeveloperCenter,
             place,
             user_domain=settings.user_domain,
             user_domain_secret=secret(settings.user_domain_secret) or Secret(""),
@@ -66,9 +68,9 @@ async def _entered(settings: Settings, store: VaultTokens) -> AsyncGenerator[Dev
             sign_type=settings.sign_type,
             calls_at_once=settings.calls_at_once,
             calls_per_s=settings.calls_per_s,
-        ) as center,
-    ):
-        yield center
+        )
+        async with await asyncio.to_thread(made) as center:
+            yield center
 
 
 async def _log_in(common: Common, settings: Settings, center: DeveloperCenter, store: VaultTokens) -> None:
@@ -113,7 +115,7 @@ async def known(
         listed = await _by_tail(target, center)
     found = given or listed.secret
     if found is not None:
-        vault.put(device_name(listed.product_key, listed.device_key), found)
+        await asyncio.to_thread(vault.put, device_name(listed.product_key, listed.device_key), found)
     return replace(target, product_key=listed.product_key, device_key=listed.device_key), found
 
 

@@ -47,7 +47,8 @@ async def update(
     run = Run(common, "update", device or "")
 
     async def job(recorder: Recorder | None) -> Outcome:
-        settings = common.settings(**flags)
+        settings = await common.load_settings(**flags)
+        run.limit(settings.deadline_s)  # before a keyring is asked
         policy = policy_of(settings, allow_downgrade=allow_downgrade, attended=not yes)
         agreed = ask.consent(common, yes=yes)
         task = Task(run, settings, vault_of(settings), policy, agreed, recorder=recorder, offline=offline)

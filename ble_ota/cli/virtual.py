@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ble_ota.cli import signals
 from ble_ota.cli.common import Common
 from ble_ota.cli.wiring import needing
 from ble_ota.errors import AdapterError, UsageError
@@ -107,12 +107,11 @@ async def _ready(
     """Say that it is ready, in one line, and wait for a signal, or until there is nothing to wait for."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     if until is not None:
         until.add_done_callback(lambda _: stop.set())
-    common.result(data, text)
-    await stop.wait()
+    with signals.handled(lambda _: loop.call_soon_threadsafe(stop.set), loop):
+        common.result(data, text)
+        await stop.wait()
 
 
 def _world(settings: Settings, folder: Path | None, online: int = ONLINE) -> World:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from ble_ota.errors import (
@@ -17,14 +18,14 @@ from ble_ota.link import Radio
 from ble_ota.protocols import AnyDriver, drivers
 from ble_ota.protocols.quecthing import Options
 from ble_ota.settings import Settings
-from ble_ota.vault import Vault, open_vault
+from ble_ota.vault import LazyVault, Vault, open_vault
 
 BONDS = "bonds"  # folder of the state folder: keys of devices that a controller of one's own has paired with
 
 
 def vault_of(settings: Settings) -> Vault:
-    """Where secrets live."""
-    return open_vault(settings.state_dir, use_keyring=settings.keyring)
+    """Where secrets live; the keyring is looked for at the first use, which belongs in a thread."""
+    return LazyVault(partial(open_vault, settings.state_dir, use_keyring=settings.keyring))
 
 
 def drivers_of(settings: Settings) -> dict[str, AnyDriver]:

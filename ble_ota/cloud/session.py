@@ -32,6 +32,7 @@ from ble_ota.errors import ApiError, StorageError, TokenRejectedError
 from ble_ota.model import Secret
 
 EARLY_S = 60.0  # renew a token that has less than this to live
+KEPT_S = 5.0  # our choice: a store that works answers in milliseconds, and one that hangs holds up no end
 RENEWING = "renewing the session"
 
 log = logging.getLogger(__name__)
@@ -276,10 +277,10 @@ class Session:
 
 
 async def off_loop(work: Callable[[], T]) -> T:
-    """Do `work`, which may block, in a thread; a cancellation waits for it: nothing is left half kept."""
+    """Do `work`, which may block, in a thread; a cancellation waits `KEPT_S` for it: nothing is left half kept."""
     done = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(done)
     except asyncio.CancelledError:
-        await asyncio.wait([done])
+        await asyncio.wait([done], timeout=KEPT_S)
         raise

@@ -24,6 +24,7 @@ from ble_ota.script import Notified
 T = TypeVar("T")
 INBOX_MAX = 4096  # notifications not yet taken; a device that sends more floods us
 PAIR_S = 40.0  # a pairing takes 30 s at most (Core Specification Vol 3 Part H 3.4), and somebody may have to agree
+ANSWER_S = 70.0  # 30 s for a request (Core Specification Vol 3 Part F 3.3.3), and a system may pair within it: 40 s
 LEAST_ROOM = 20  # bytes of a write at the smallest MTU, 23; also what bleak says as long as it knows nothing better
 SETTLE_S, LOOK_S = 0.5, 0.05  # our choice: how long to wait for a better size, and how often to look
 
@@ -121,12 +122,12 @@ class BleakLink:
 
     async def _ask(self, doing: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
         try:
-            return await call(doing(), what, lost=self._lost)
+            return await call(doing(), what, lost=self._lost, within_s=ANSWER_S)
         except BleOtaError as error:
             if kind_of(error) is not Kind.UNPAIRED or self.paired:
                 raise
             await self._pair(error)
-        return await call(doing(), what, lost=self._lost)
+        return await call(doing(), what, lost=self._lost, within_s=ANSWER_S)
 
     async def _pair(self, refusal: BleOtaError) -> None:
         """Pair once.

@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, assert_never, get_args
@@ -23,6 +24,7 @@ from ble_ota.virtual.peripheral import Carrier
 from ble_ota.virtual.peripherals.quecthing import Habits, PowerCutError, QuecThing
 from ble_ota.virtual.world import World, WorldDevice, WorldError
 
+LAST_WORDS_S = 0.1  # our choice: stderr may be written by a thread, which needs a moment
 What = Literal["link", "power", "voice", "host"]
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows knows one way to end a process, and calls it SIGTERM
 
@@ -105,6 +107,7 @@ class Struck(QuecThing):
             case "host":
                 sys.stderr.write(f"\n{strike.says}\n" if strike.says else "")
                 sys.stderr.flush()
+                time.sleep(LAST_WORDS_S)
                 os.kill(os.getpid(), KILL)
             case _:
                 assert_never(strike.what)

@@ -49,6 +49,11 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
+    def hang_up(self) -> None:
+        """Close it, as its window would be."""
+        asyncio.get_running_loop().remove_reader(self._master)
+        os.close(self._master)
+
     async def end(self) -> tuple[int, Told]:
         async with asyncio.timeout(WAIT_S):
             out, _ = await self.process.communicate()

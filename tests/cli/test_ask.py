@@ -8,7 +8,7 @@ from ble_ota.cli.ask import consent
 from ble_ota.cli.common import Common
 from ble_ota.errors import UsageError
 from ble_ota.model import Approved, DeviceInfo, FetchPlan, Plan
-from tests.cli.desk import Desk
+from tests.cli.desk import Desk, told
 from tests.cli.terminal import Terminal, at_terminal
 
 PLAN = Plan(DeviceInfo("", "A device", "p", "d", {}), FetchPlan("7", "p", "d", ()), ())
@@ -48,7 +48,7 @@ async def test_the_plan_is_shown_before_the_question_to_a_quiet_user_too(desk: D
     assert "MAIN: 1.0.0 -> 1.1.0" in said.words
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 async def test_a_signal_ends_the_question_and_the_run(desk: Desk, number: signal.Signals, code: int) -> None:
     def act(terminal: object) -> None:
         terminal.process.send_signal(number)  # type: ignore[attr-defined]
@@ -73,3 +73,15 @@ async def test_what_is_typed_before_the_question_does_not_answer_it(desk: Desk, 
 async def test_the_end_of_the_input_is_no_consent(desk: Desk) -> None:
     code, said = await at_terminal("update", desk.name, "--json", at=QUESTION, act=lambda t: t.type("\x04"))
     assert (code, said.last["verdict"]) == (130, "ABORTED")
+
+
+@pytest.mark.parametrize("what", ["a question", "a secret"])
+async def test_a_terminal_that_is_closed_at_a_question_is_a_hangup(desk: Desk, what: str) -> None:
+    if what == "a secret":
+        desk.unset("password")
+    terminal = await Terminal.of("update", desk.name, "--json")
+    await terminal.until(QUESTION if what == "a question" else "Password")
+    terminal.hang_up()
+    out, _ = await terminal.process.communicate()
+    last = told(out.decode(), "").last
+    assert (terminal.process.returncode, last["verdict"], last["exit_code"]) == (129, "ABORTED", 129)

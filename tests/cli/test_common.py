@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import logging
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,8 +40,8 @@ async def interrupted() -> int:
     raise KeyboardInterrupt
 
 
-async def unread() -> int:
-    raise BrokenPipeError
+async def broken() -> int:
+    raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 # ------------------------------------------------------------------ results and errors
@@ -85,13 +89,27 @@ def test_an_interrupt_is_exit_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(*capsys.readouterr()).last["exit_code"] == 130
 
 
-def test_a_reader_that_has_gone_is_no_error() -> None:
-    assert execute(common(), unread) == 0
+def test_a_pipe_that_breaks_elsewhere_than_at_our_reader_is_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(common(), broken) == 1
+    assert "BrokenPipeError" in told(*capsys.readouterr()).last["message"]
 
 
 def test_a_quiet_command_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     common(quiet=True).tell("hello")
     assert capsys.readouterr().err == ""
+
+
+def test_a_call_that_hangs_does_not_keep_a_command_that_is_done() -> None:
+    gate = threading.Event()
+
+    async def impatient() -> int:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await asyncio.to_thread(gate.wait)
+        return 7
+
+    assert execute(common(), impatient) == 7
+    gate.set()
 
 
 # ------------------------------------------------------------------ questions

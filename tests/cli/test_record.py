@@ -229,14 +229,11 @@ class Full:
         self.writes = 0
         self._descriptor = descriptor
 
-    def write(self, _line: str) -> int:
+    def write(self, content: memoryview) -> int:
         self.writes += 1
         if self.writes > 3:
             raise OSError(28, "No space left on device")
-        return 1
-
-    def flush(self) -> None:
-        """Nothing is kept back."""
+        return len(content)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -248,11 +245,11 @@ async def test_a_disk_that_fills_in_the_middle_is_said_once_and_ends_no_run(
 ) -> None:
     opened: list[Full] = []
 
-    def fdopen(descriptor: int, *_args: object, **_more: object) -> Full:
+    def file(descriptor: int, _mode: str) -> Full:
         opened.append(Full(descriptor))
         return opened[-1]
 
-    monkeypatch.setattr(os, "fdopen", fdopen)
+    monkeypatch.setattr(record, "FileIO", file)
     assert await recorded(run_of(capsys), tmp_path / "t", chatty)() == UpToDate("it is")
     words = capsys.readouterr().err
     assert words.count("warning: the transcript") == 1
@@ -263,6 +260,6 @@ async def test_a_disk_that_fills_in_the_middle_is_said_once_and_ends_no_run(
 async def test_a_disk_that_is_full_at_the_end_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "fdopen", lambda descriptor, *_, **__: Full(descriptor))
+    monkeypatch.setattr(record, "FileIO", lambda descriptor, _mode: Full(descriptor))
     assert await recorded(run_of(capsys), tmp_path / "t", nothing_to_do)() == UpToDate("it is")
     assert "cannot be replayed: No space left on device" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ble_ota.cloud import Tokens
+from ble_ota.cloud import Tokens, session
 from ble_ota.cloud.session import MemoryTokens
 from ble_ota.errors import (
     AccountLockedError,
@@ -599,3 +599,15 @@ async def test_tokens_stand_in_no_log_of_a_store_that_refuses(
     await client.who_am_i()
     assert "is not kept" in caplog.text
     assert "Bearer" not in caplog.text
+
+
+async def test_a_store_that_hangs_does_not_keep_a_cancelled_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "KEPT_S", 0.05)
+    gate = threading.Event()
+    task = asyncio.ensure_future(session.off_loop(gate.wait))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=10)
+    gate.set()
+    assert done == {task}
+    assert task.cancelled()

@@ -150,6 +150,19 @@ def dripping(body: bytes, head: str) -> Reply:
     return reply
 
 
+def trickle(begin: bytes, piece: bytes) -> Reply:
+    """`begin`, then `piece` again and again, a few milliseconds apart, until the client goes."""
+
+    async def reply(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(begin)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    return reply
+
+
 drip = dripping(CONTENT, "HTTP/1.1 200 OK\r\n")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from hashlib import md5, sha256
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from firmware_cache import (
     FirmwareCache,
     Limits,
     Ref,
+    download,
 )
 from tests.firmware_cache.conftest import QUICK, REF, blobs, parts, refused
 from tests.firmware_cache.origin import (
@@ -27,6 +29,7 @@ from tests.firmware_cache.origin import (
     silence,
     then_reset,
     then_silence,
+    trickle,
 )
 
 HALF = len(CONTENT) // 2
@@ -267,8 +270,45 @@ async def test_silence_in_mid_body_is_named(cache: FirmwareCache, origin: Origin
     assert str(error).endswith(f"dropped at {HALF} of {len(CONTENT)} bytes: no answer in time")
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+WHOLE = CHUNKS + b"%x\r\n%b\r\n0\r\n" % (len(CONTENT), CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"HTTP/1.1 200 O", b"K"),
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        (OK + b"X: ", b"x"),
+        (CHUNKS + b"1000;", b"x"),
+        (WHOLE, b"X: x\r\n"),
+    ],
+    ids=["status line", "1xx", "header", "chunk head", "trailers"],
+)
+async def test_what_comes_beside_the_body_does_not_keep_a_download(
+    cache: FirmwareCache, origin: Origin, begin: bytes, piece: bytes
+) -> None:
+    limits = Limits(window_s=0.3, connect_s=0.1, attempts=1)
+    async with asyncio.timeout(10):
+        error = await refused(cache, origin.serve(trickle(begin, piece)), limits=limits)
+    assert str(error).endswith("no answer in time")
+
+
 async def test_silence_is_tried_again(cache: FirmwareCache, origin: Origin) -> None:
     url = origin.serve(silence, answer())
     async with asyncio.timeout(10):
         file = await cache.fetch(REF, url, limits=Limits(window_s=0.5, pause_s=0.0))
     assert file.read() == CONTENT
+
+
+async def test_a_disk_that_hangs_does_not_keep_a_cancelled_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "HUNG_S", 0.05)
+    gate = threading.Event()
+    task = asyncio.ensure_future(download.to_the_end(gate.wait))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=10)
+    gate.set()
+    assert done == {task}
+    assert task.cancelled()

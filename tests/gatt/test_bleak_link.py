@@ -11,7 +11,7 @@ from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
 from ble_ota.errors import AttRefusedError, DeviceError, LinkLostError
 from ble_ota.gatt import bleak_link
 from ble_ota.gatt.bleak_errors import PAIR_HINT
-from ble_ota.gatt.bleak_link import PAIR_S, SETTLE_S
+from ble_ota.gatt.bleak_link import ANSWER_S, PAIR_S, SETTLE_S
 from ble_ota.gatt.bleak_systems import CORE_BLUETOOTH, OWN, System
 from ble_ota.link import Characteristic, Link, LinkFacts
 from ble_ota.script import Notified
@@ -220,6 +220,13 @@ async def test_a_pairing_that_fails_is_a_sentence(act: Any, why: str) -> None:
         await over(Stage().will("read", UNPAIRED).will("pair", act), read)
     assert str(failed.value) == f"reading: the device wants to be paired first, and that failed ({why})"
     assert failed.value.hint == PAIR_HINT
+
+
+@pytest.mark.parametrize("call", TALKS)
+async def test_a_call_that_never_returns_is_a_lost_link_in_time(call: str) -> None:
+    with pytest.raises(LinkLostError, match="no answer in time"):
+        await over(Stage().will(call, HANG), TALKS[call])
+    assert now() == pytest.approx(ANSWER_S, abs=2)
 
 
 async def test_a_pairing_without_an_answer_is_given_up_in_time() -> None:
