@@ -41,12 +41,9 @@ class DeviceInfo:
     rssi_dbm: int | None = None
     battery_percent: int | None = None
     free_bytes: int | None = None
-    proof: str = "device"
-    """One of `proof.PROOFS`: how the device told its versions."""
-    key_shown: bool = True
-    """As `proof.Versions.key_shown`."""
-    filled_in: frozenset[str] = frozenset()
-    """Keys of `versions` that the Developer Center told and the device did not."""
+    proof: str = "device"  # one of `proof.PROOFS`: how the device told its versions
+    key_shown: bool = True  # as `proof.Versions.key_shown`
+    filled_in: frozenset[str] = frozenset()  # keys of `versions` that the Developer Center told, and not the device
 
     def running(self, component: Component) -> str | None:
         """Return the version of `component` that runs now, or None where it is not known."""
@@ -128,8 +125,7 @@ class Component:
     delta: bool = False
     notes: str = ""
     sort: int = 0
-    one_of_modules: bool = False
-    """Whether its plan has other modules too; `FetchPlan` sets it."""
+    one_of_modules: bool = False  # whether its plan has other modules too; `FetchPlan` sets it
 
     @property
     def sole_module(self) -> bool:
@@ -277,15 +273,11 @@ class Mark:
     """How far a file had come, by the device's own word; kept so that another link or process may carry on."""
 
     component: str
-    file: int
-    """Its place among the component's files, from 0."""
-    sha256: str
-    """Of the image: another one is never carried on."""
+    file: int  # its place among the component's files, from 0
+    sha256: str  # of the image: another one is never carried on
     offset: int  # bytes acknowledged
-    learned: str
-    """As `script.Progress.learned`."""
-    age_s: float = 0.0
-    """Seconds since the device acknowledged, at the moment this object was made."""
+    learned: str  # as `script.Progress.learned`
+    age_s: float = 0.0  # seconds since the device acknowledged, at the moment this object was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +287,7 @@ class Installed:
     component: Component
     version_before: str | None
     version: str
-    proof: str
-    """One of `proof.PROOFS`: "device" or "device-information"."""
+    proof: str  # of `proof.PROOFS`: "device" or "device-information"
 
 
 @dataclass(frozen=True, slots=True)
