@@ -103,6 +103,14 @@ async def test_a_relative_path_to_a_world_is_judged_by_the_folder_it_was_given_i
     assert {row.radio for row in await rows()} == {f"virtual:{desk.world.folder}"}
 
 
+async def test_a_run_is_carried_on_by_another_path_to_its_world(desk: Desk) -> None:
+    first = (await given_up(desk)).last["run"]
+    desk.monkeypatch.chdir(desk.world.folder.parent)
+    desk.set(radio=f"virtual:{desk.world.folder.name}")
+    assert await desk.update(yes=False) == 0
+    assert (await rows())[0].carries_on == first
+
+
 async def test_virtual_worlds_in_two_folders_do_not_meet(desk: Desk, tmp_path: Path) -> None:
     desk.set(ledger=f"sqlite:///{tmp_path / 'shared.db'}")
     other = World.create(tmp_path / "other", size_bytes=600)
