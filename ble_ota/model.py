@@ -59,6 +59,12 @@ class DeviceInfo:
         key = component.no if component.no in self.versions else ""
         return "developer-center" if key in self.filled_in else self.proof
 
+    @property
+    def caveat(self) -> str:
+        """Return the end of a sentence that rests on the device's word; "" where the peer has shown the key."""
+        rests = not self.key_shown and self.versions.keys() - self.filled_in
+        return ", by the word of a peer that has not shown the device's key" if rests else ""
+
 
 def running_version(versions: Mapping[str, str], component: Component) -> str | None:
     """Return the version of `component` in `versions`: its own, or the unnamed one if it is its plan's only module."""

@@ -88,8 +88,7 @@ def decide(device: DeviceInfo, fetched: FetchPlan, policy: Policy, *, now_s: flo
     _check_trust(device, fetched, policy)
     due = tuple(c for c in fetched.components if policy.reinstall or not _runs_already(device, c))
     if not due:
-        by = "" if device.key_shown else ", by the word of a peer that has not shown the device's key"
-        return UpToDate(f"the device runs the plan's versions already{by}")
+        return UpToDate(f"the device runs the plan's versions already{device.caveat}")
     why = _forbidden(device, fetched, due, policy, now_s)
     if why is not None:
         return why

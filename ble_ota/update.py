@@ -105,7 +105,7 @@ async def _agreed(
     for _ in range(PLANS_MAX):
         fetched = await fetch_plan(device)
         if fetched is None:
-            return UpToDate("the Developer Center has no plan for this device")
+            return UpToDate(f"the Developer Center has no plan for this device{device.caveat}")
         changed = approved is not None and fetched.fingerprint != approved.plan.fetched.fingerprint
         if changed:
             await record(Warned("the plan has changed since it was agreed to; what was said of it does not count"))

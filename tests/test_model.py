@@ -92,6 +92,22 @@ def test_what_runs_is(versions: dict[str, str], kind: ComponentKind, running: st
     assert device.running(component("fw", kind)) == running
 
 
+@pytest.mark.parametrize(
+    ("versions", "filled_in", "key_shown", "doubtful"),
+    [
+        pytest.param({"": "1"}, set[str](), False, True, id="told without the key"),
+        pytest.param({"": "1"}, set[str](), True, False, id="told with the key"),
+        pytest.param({"": "1"}, {""}, False, False, id="told by the Developer Center"),
+        pytest.param({}, set[str](), False, False, id="told by no one"),
+    ],
+)
+def test_only_a_word_without_the_key_has_a_caveat(
+    versions: dict[str, str], filled_in: set[str], key_shown: bool, doubtful: bool
+) -> None:
+    device = DeviceInfo("a", "n", "pk", "dk", versions, key_shown=key_shown, filled_in=frozenset(filled_in))
+    assert bool(device.caveat) == doubtful
+
+
 def test_an_image_that_fits_its_plan_is_verified() -> None:
     image = VerifiedImage.check(planned(SHA256, CRC32), CONTENT)
     assert (image.content, image.sha256) == (CONTENT, SHA256.hex)
