@@ -61,6 +61,10 @@ BYTES: dict[str, tuple[tuple[Event, ...], tuple[int, int]]] = {
         (begins(), reaches(50, 20), reaches(50), reaches(100, 10)),
         (130, 30),
     ),
+    "a question in vain, and all of it again": (
+        (begins(), reaches(40), begins(), reaches(0, 20), reaches(100, 20)),
+        (160, 60),
+    ),
     "two components": ((begins(), reaches(100), begins("B"), reaches(50, component="B")), (150, 0)),
 }
 
