@@ -300,18 +300,22 @@ class Story:
         elif ending.verdict == Verdict.NOTHING_TO_DO:
             assert not process.keyless[-1] or KEYLESS in ending.message, "12: or it is said that it is not"
         if ending.verdict == Verdict.PASS:
-            self._passed(ledger, process)
+            self._passed(ledger, process, ending)
         elif ending.verdict == Verdict.FAIL:
             self._failed(ledger, process, ending)
         assert (ending.exit_code == UNPROVEN) == (ending.reason == "unproven")
         if ending.exit_code == UNPROVEN:
             self._unproven(ledger, process, ending)
 
-    def _passed(self, ledger: Told, process: Process) -> None:
+    def _passed(self, ledger: Told, process: Process, ending: Ending) -> None:
         """2: the device said so, on a link made after the last byte; and it was true. 9: it is what was agreed to."""
         events = [e for run in reversed(ledger.chain(process.run)) for e in ledger.events[run]]
+        proven = [c["component"] for c in ending.components if c["state"] == "verified"]
+        assert proven
         for component in _agreed(ledger, process.run):
             no = component["no"]
+            if self.lied and no not in proven:
+                continue  # the device told that it ran the rest of the plan already
             sent, verified = (_last(events, name, no) for name in ("transfer.started", "device.verified"))
             assert sent < verified
             assert any(e.name == "link.connected" for e in events[sent:verified])
