@@ -21,6 +21,7 @@ from ble_ota.model import (
 
 MEGABYTE = 1_000_000  # bytes; as in the Developer Center's limit of 100 MB for a file
 PLAN_MAX_BYTES = 512 * MEGABYTE  # our choice: five files of the largest size, a package's most, and a little
+from ble_ota.proof import caveat
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,7 @@ def decide(device: DeviceInfo, fetched: FetchPlan, policy: Policy, *, now_s: flo
     _check_trust(device, fetched, policy)
     due = tuple(c for c in fetched.components if policy.reinstall or not _runs_already(device, c))
     if not due:
-        by = "" if device.key_shown else ", by the word of a peer that has not shown the device's key"
-        return UpToDate(f"the device runs the plan's versions already{by}")
+        return UpToDate(f"the device runs the plan's versions already{caveat(device)}")
     why = _forbidden(device, fetched, due, policy, now_s)
     if why is not None:
         return why

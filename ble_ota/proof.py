@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ble_ota.model import Component, running_version
+from ble_ota.model import Component, DeviceInfo, running_version
 
 PROOFS = ("", "developer-center", "device-information", "device")
 """Sources of a version, the weakest first: none, the Developer Center's word, 0x2A26, the device's own protocol."""
@@ -53,3 +53,9 @@ def denies(now: Versions, before: Versions, component: Component) -> bool:
 def _counts(now: Versions, before: Versions, component: Component) -> bool:
     weaker = before.running(component) is not None and PROOFS.index(now.proof) < PROOFS.index(before.proof)
     return now.key_shown and not weaker
+
+
+def caveat(device: DeviceInfo) -> str:
+    """Return the end of a sentence that rests on a device's word; "" where the peer has shown the key."""
+    rests = not device.key_shown and device.versions.keys() - device.filled_in
+    return ", by the word of a peer that has not shown the device's key" if rests else ""

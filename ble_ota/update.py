@@ -27,7 +27,7 @@ from ble_ota.model import (
     UpToDate,
     VerifiedImage,
 )
-from ble_ota.proof import Unverified
+from ble_ota.proof import Unverified, caveat
 
 PLANS_MAX = 4  # our choice: a plan that changes more often than three times while one reads it is not worth reading
 
@@ -105,7 +105,7 @@ async def _agreed(
     for _ in range(PLANS_MAX):
         fetched = await fetch_plan(device)
         if fetched is None:
-            return UpToDate("the Developer Center has no plan for this device")
+            return UpToDate(f"the Developer Center has no plan for this device{caveat(device)}")
         changed = approved is not None and fetched.fingerprint != approved.plan.fetched.fingerprint
         if changed:
             await record(Warned("the plan has changed since it was agreed to; what was said of it does not count"))

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ble_ota.model import Component, ComponentKind
-from ble_ota.proof import Versions, denies, proves
+from ble_ota.model import Component, ComponentKind, DeviceInfo
+from ble_ota.proof import Versions, caveat, denies, proves
 
 MAIN = Component("MAIN", ComponentKind.MODULE, "1.1.0", "1.0.0", ())
 OLD, NEW = {"": "1.0.0"}, {"": "1.1.0"}
@@ -25,3 +25,19 @@ WORDS: dict[str, tuple[Versions, Versions, bool, bool]] = {
 def test_only_a_word_that_counts_proves_or_denies(what: str) -> None:
     before, now, proven, denied = WORDS[what]
     assert (proves(now, before, MAIN), denies(now, before, MAIN)) == (proven, denied)
+
+
+@pytest.mark.parametrize(
+    ("versions", "filled_in", "key_shown", "doubtful"),
+    [
+        pytest.param({"": "1"}, set[str](), False, True, id="told without the key"),
+        pytest.param({"": "1"}, set[str](), True, False, id="told with the key"),
+        pytest.param({"": "1"}, {""}, False, False, id="told by the Developer Center"),
+        pytest.param({}, set[str](), False, False, id="not told"),
+    ],
+)
+def test_only_a_word_without_the_key_has_a_caveat(
+    versions: dict[str, str], filled_in: set[str], key_shown: bool, doubtful: bool
+) -> None:
+    device = DeviceInfo("a", "n", "pk", "dk", versions, key_shown=key_shown, filled_in=frozenset(filled_in))
+    assert bool(caveat(device)) == doubtful

@@ -330,6 +330,15 @@ async def test_an_earlier_proof_needs_the_key_as_well(tmp_path: Path) -> None:
     assert rogue.told == []
 
 
+async def test_no_plan_is_said_to_rest_on_the_word_of_a_peer_without_the_key(tmp_path: Path) -> None:
+    """The Developer Center has none for a device that runs what it is to run, and believes what we tell it."""
+    on = bench(tmp_path)
+    assert isinstance(honest := await Doors(on, None).run(), UpToDate)
+    on.air.add(Impostor(on.world, on.world.devices[0], claims="1.1.0"))
+    assert isinstance(rogue := await Doors(on, None).run(), UpToDate)
+    assert rogue.why == f"{honest.why}, by the word of a peer that has not shown the device's key"
+
+
 DECLINES_LATER = {"declined": Habits(declines=True), "another version": Habits(boots_old=True)}
 
 

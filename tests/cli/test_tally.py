@@ -64,6 +64,9 @@ BYTES: dict[str, tuple[tuple[Event, ...], tuple[int, int]]] = {
     "a link that came less far than one before": (
         (begins(), reaches(90), TransferResumed("A", 20, ""), reaches(60), TransferResumed("A", 50, ""), reaches(80)),
         (160, 70),
+    "a question in vain, and all of it again": (
+        (begins(), reaches(40), begins(), reaches(0, 20), reaches(100, 20)),
+        (160, 60),
     ),
     "two components": ((begins(), reaches(100), begins("B"), reaches(50, component="B")), (150, 0)),
 }

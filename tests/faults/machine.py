@@ -3,22 +3,26 @@
 The host is the real command with its real ledger, outbox, claims, cache and cloud client. Three things are put in its
 place: the radio is the modelled air, HTTP goes to the Developer Center without a socket, and what would take a thread
 is done at once, so that the same seed gives the same story. A process that is killed does nothing more, in no door.
+
+The seed also chooses the product (one component, a module and an MCU, or two modules) and whether file frames are
+encrypted. The device's own words are logged, and so is which links of a process went to a peer without its key.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import pytest
@@ -26,18 +30,35 @@ import pytest
 from ble_ota import cloud
 from ble_ota.cli.common import Common
 from ble_ota.cli.update import update
+from ble_ota.errors import AdapterError
 from ble_ota.ledger import Entry, Ledger, Report, RunRow
+from ble_ota.link import Advert, Link
 from ble_ota.virtual.air import Air, Fate, Operation
 from ble_ota.virtual.developer_center import REPORT_STATUS, DeveloperCenter
-from ble_ota.virtual.peripherals.quecthing import Boot, Flash, Habits, PowerCutError, QuecThing
+from ble_ota.virtual.peripherals.quecthing import Boot, Flash, Habits, Impostor, PowerCutError, QuecThing, ttlv, words
+from ble_ota.virtual.peripherals.quecthing.ttlv import Fields
 from ble_ota.virtual.radio import VirtualRadio
 from ble_ota.virtual.world import World, WorldFile
 
 T = TypeVar("T")
 EPOCH_S = 1_800_000_000.0
 SIZE = 900
+PRODUCTS: tuple[Mapping[str, int], ...] = ({"MAIN": 0}, {"MAIN": 0, "MCU": 1}, {"MAIN": 0, "AUX": 0})
+"""Component numbers to their kind, 0 module or 1 MCU."""
+IN_CLEAR = 4  # every so many seeds file frames are not encrypted
+REFUSALS = {"declined": words.DECLINE, "cancelled": words.CANCEL, "failed": words.FAILURE}
 COMMON = Common("update", quiet=True, no_input=True)
 _mine: ContextVar[Process] = ContextVar("process")
+
+
+class Firmware(NamedTuple):
+    """What one component runs, or is to run."""
+
+    version: str
+    image: bytes
+
+
+BORN = Firmware("1.0.0", b"")
 
 
 @dataclass(slots=True)
@@ -49,8 +70,10 @@ class Process:
     dead: bool = False
     task: asyncio.Task[int] | None = None
     ended_s: float | None = None
-    then: tuple[str, bytes] = ("", b"")
-    """What the device ran, version and image, at the moment when it ended."""
+    then: Mapping[str, Firmware] = field(default_factory=dict[str, Firmware])
+    """What the device ran, by component, at the moment when it ended."""
+    keyless: list[bool] = field(default_factory=list[bool])
+    """For each link, in order: whether the peer was one without the device's key."""
 
     @property
     def alive(self) -> bool:
@@ -62,6 +85,46 @@ class Process:
         return self.task.result()
 
 
+class Word(NamedTuple):
+    """What the device itself has said that can deny an update: a refusal, or versions by their id."""
+
+    at_s: float
+    refusal: int = 0
+    told: Mapping[int, str] = {}
+
+
+class Device(QuecThing):
+    """The device, with a log of its own words; a lie that it seals is its word, too."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, world.devices[0])
+        self.words: list[Word] = []
+        self.on_success: list[Callable[[], None]] = []
+        """Called, once each, when the device next says "success"."""
+
+    def frame(self, command: int, payload: bytes, packet_id: int) -> bytes:
+        with suppress(ValueError):  # a lie that cannot be read
+            self._note(command, ttlv.unpack(payload))
+        return super().frame(command, payload, packet_id)
+
+    def read(self, uuid: str) -> bytes:
+        value = super().read(uuid)
+        self.words.append(Word(clock(), told={words.VERSION: value.decode()}))
+        return value
+
+    def _note(self, command: int, fields: Fields) -> None:
+        if command == words.TELL_VERSION:
+            told = {at: v.decode("utf-8", "replace") for at, v in fields.items() if isinstance(v, bytes)}
+            self.words.append(Word(clock(), told=told))
+        action = ttlv.whole(fields, words.ACTION) if command == words.CONTROL else None
+        if action in REFUSALS.values():
+            self.words.append(Word(clock(), refusal=action or 0))
+        if action == words.SUCCESS:
+            acts, self.on_success = self.on_success, []
+            for act in acts:
+                act()
+
+
 @dataclass(slots=True)
 class Factory:
     """See above."""
@@ -70,11 +133,13 @@ class Factory:
     seed: int
     world: World = field(init=False)
     air: Air = field(init=False)
-    device: QuecThing = field(init=False)
+    device: Device = field(init=False)
     center: DeveloperCenter = field(init=False)
     processes: list[Process] = field(default_factory=list[Process])
-    published: dict[str, tuple[str, bytes]] = field(default_factory=dict[str, tuple[str, bytes]])
-    """Every firmware there ever was: its SHA-256 to its version and bytes."""
+    published: dict[str, tuple[str, Firmware]] = field(default_factory=dict[str, tuple[str, Firmware]])
+    """Every firmware there ever was: its SHA-256 to its component, and what it is."""
+    ran: set[tuple[str, Firmware]] = field(default_factory=set[tuple[str, Firmware]])
+    """All that was ever seen to run."""
     unconfirmed: list[str] = field(default_factory=list[str])
     """What reached the flash before any confirmation of its plan had reached the Developer Center."""
     fates: list[Fate] = field(default_factory=list[Fate])
@@ -83,37 +148,56 @@ class Factory:
     """At so manieth flash operation from now the power fails; 0: at none."""
     torn: bool = False
     """The power has failed in a flash operation and is not back: only a boot sets right what lies in flash then."""
+    adapter_back_s: float = 0.0
+    """Until then, by the clock, the host has no Bluetooth."""
+    impostor: Impostor | None = None
+    """A peer without the device's key that is on the air."""
     _confirmed_then: dict[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
-        self.world = World.create(self.home / "world", seed=self.seed, size_bytes=SIZE)
+        kinds, firmware = PRODUCTS[self.seed % len(PRODUCTS)], random.Random(self.seed)
+        world = World.create(
+            self.home / "world", seed=self.seed, packages={no: (firmware.randbytes(SIZE),) for no in kinds}
+        )
+        self.world = replace(world, components=tuple(replace(c, kind=kinds[c.no]) for c in world.components))
         self.air = Air(self.seed)
         self.air.on_operation = self._fate
-        self.device = QuecThing(self.world, self.world.devices[0], Habits(settle_s=0.5, boot_s=1.0))
+        self.device = Device(self.world)
+        self.behave(Habits(settle_s=0.5, boot_s=1.0))
         self.device.flash.on_operation = self._flash_operation
         self.air.add(self.device)
         self._opened()
 
     # ------------------------------------------------------------------ the Developer Center
 
-    def publish(self, version: str, content: bytes) -> None:
-        """From now on this is the plan."""
+    def publish(self, no: str, version: str, content: bytes) -> None:
+        """From now on this is the plan for a component; what the others are to run stays.
+
+        The device knows of each file that there ever was which component it is for.
+        """
         name = f"{len(self.published)}.bin"
         (self.world.folder / "firmware" / name).write_bytes(content)
         file = WorldFile(name, len(content), sha256(content).hexdigest())
-        self.world = replace(self.world, components=(replace(self.world.components[0], target=version, files=(file,)),))
+        new = {c.no: replace(c, target=version, files=(file,)) if c.no == no else c for c in self.world.components}
+        self.world = replace(self.world, components=tuple(new.values()))
+        known = dict.fromkeys((*new.values(), *self.device.world.components))
+        self.device.world = replace(self.world, components=tuple(known))
         self._opened()
 
     def _opened(self) -> None:
-        component = self.world.components[0]
         self.center = DeveloperCenter(self.world, clock=clock)
-        digest = component.files[0].sha256
-        self.published[digest] = component.target, self.world.firmware(component.files[0])
-        self._confirmed_then[digest] = self._confirmed()
+        for component in self.world.components:
+            digest, image = component.files[0].sha256, self.world.firmware(component.files[0])
+            self.published[digest] = component.no, Firmware(component.target, image)
+            self._confirmed_then.setdefault(digest, self._confirmed(component.no))
 
-    def _confirmed(self) -> int:
-        records = (r for r in self.center.records() if r["what"] == "status.reported")
+    def _confirmed(self, no: str) -> int:
+        records = (r for r in self.center.records() if r["what"] == "status.reported" and r["componentNo"] == no)
         return sum(r["meaning"] == "confirmed" for r in records)
+
+    def versions(self, no: str) -> list[str]:
+        """Every version of a component that there ever was."""
+        return [BORN.version, *(f.version for at, f in self.published.values() if at == no)]
 
     # ------------------------------------------------------------------ the device
 
@@ -123,21 +207,31 @@ class Factory:
         return Boot(self.world, Flash(self.world.home(self.world.devices[0])))
 
     @property
-    def runs(self) -> tuple[str, bytes]:
+    def runs(self) -> Mapping[str, Firmware]:
+        """What each component runs."""
         boot = self.boot
-        return boot.versions["MAIN"], b"".join(boot.image("MAIN"))
+        now = {c.no: Firmware(boot.versions[c.no], b"".join(boot.image(c.no))) for c in self.world.components}
+        self.ran |= set(now.items())
+        return now
+
+    def behave(self, habits: Habits) -> None:
+        """Give the device other habits."""
+        self.device.habits = replace(habits, encrypt_transfer=self.seed % IN_CLEAR != IN_CLEAR - 1)
 
     def power(self, *, on: bool) -> None:
-        if on:
-            self.torn = False
-            self.air.add(self.device)
-        else:
+        if not on:
             self.device.power_off()
+            return
+        self.torn = False
+        if self.impostor is not None and self.impostor.address == self.device.address:
+            self.impostor = None  # the device takes its place back
+        self.air.add(self.device)
 
-    def _flash_operation(self, words: str) -> None:
-        if words.startswith("write staging"):
-            staged = self.boot.staged[-1]
-            if self._confirmed() <= self._confirmed_then.get(staged.check, 0):
+    def _flash_operation(self, operation: str) -> None:
+        _ = self.runs
+        if operation.startswith("write staging"):
+            staged = next(s for s in self.boot.staged if operation.endswith(s.area))
+            if self._confirmed(staged.component) <= self._confirmed_then.get(staged.check, 0):
                 self.unconfirmed.append(f"{staged.version} {staged.check}")
         self.cuts_power_in -= 1
         if self.cuts_power_in == 0:
@@ -145,12 +239,39 @@ class Factory:
             asyncio.get_running_loop().call_later(1.0, partial(self.power, on=True))
             raise PowerCutError
 
+    # ------------------------------------------------------------------ a peer without the key
+
+    def stand_in(self, impostor: Impostor, for_s: float) -> None:
+        """Put a peer on the air: in the device's place, which is off meanwhile, or beside it."""
+        self.relieve()
+        if impostor.address == self.device.address:
+            self.device.power_off()
+        self.impostor = impostor
+        self.air.add(impostor)
+        asyncio.get_running_loop().call_later(for_s, lambda: self.relieve() if self.impostor is impostor else None)
+
+    def relieve(self) -> None:
+        """Take that peer off the air; the device is on again."""
+        impostor, self.impostor = self.impostor, None
+        if impostor is not None:
+            impostor.power_off()
+            if impostor.address == self.device.address:
+                self.power(on=True)
+
+    # ------------------------------------------------------------------ the link
+
+    def lose_the_adapter(self, for_s: float) -> None:
+        """Leave the host without Bluetooth for a while."""
+        self.adapter_back_s = max(self.adapter_back_s, clock() + for_s)
+        self.air.cut()
+
     def _fate(self, _operation: Operation) -> Fate:
         return self.fates.pop(0) if self.fates else Fate.PASS
 
     # ------------------------------------------------------------------ the host
 
     def start(self) -> Process:
+        """Begin another one; it is told the device's address."""
         process = Process(f"{len(self.processes):012x}", clock())
         self.processes.append(process)
 
@@ -208,6 +329,34 @@ def clock() -> float:
     return EPOCH_S + asyncio.get_running_loop().time()
 
 
+class Adapter(VirtualRadio):
+    """The host's Bluetooth, which can be lost; it notes of each link whether the peer had the device's key."""
+
+    def __init__(self, factory: Factory) -> None:
+        super().__init__(factory.air)
+        self._factory = factory
+
+    async def scan(self, *, within_s: float) -> AsyncGenerator[Advert, None]:
+        self._there()
+        async for advert in super().scan(within_s=within_s):
+            yield advert
+            self._there()
+
+    @asynccontextmanager
+    async def connect(self, address: str, *, within_s: float) -> AsyncGenerator[Link, None]:
+        self._there()
+        async with super().connect(address, within_s=within_s) as link:
+            self._there()
+            impostor = self._factory.impostor
+            _mine.get().keyless.append(impostor is not None and impostor.address == address)
+            yield link
+
+    def _there(self) -> None:
+        if clock() < self._factory.adapter_back_s:
+            msg = "Bluetooth cannot be used: no adapter"
+            raise AdapterError(msg)
+
+
 class Wires(httpx.AsyncBaseTransport):
     """HTTP to whatever is the Developer Center now; a dead process asks nothing."""
 
@@ -235,8 +384,8 @@ def install(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     wires = Wires(factory)
 
     @asynccontextmanager
-    async def radio(_settings: object) -> AsyncGenerator[VirtualRadio, None]:
-        yield VirtualRadio(factory.air)
+    async def radio(_settings: object) -> AsyncGenerator[Adapter, None]:
+        yield Adapter(factory)
 
     @asynccontextmanager
     async def client(_given: object) -> AsyncGenerator[httpx.AsyncClient, None]:
@@ -280,8 +429,16 @@ def _environment(factory: Factory) -> dict[str, str]:
         "password": user.password,
         "scan_s": "5",
         "reboot_s": "30",
+        "quecthing__encrypt_transfer": str(factory.device.habits.encrypt_transfer).lower(),
+        "quecthing__version_ids": json.dumps(_version_ids(factory.world)),
         **{f"report_status__{meaning}": str(number) for meaning, number in REPORT_STATUS.items()},
     }
+
+
+def _version_ids(world: World) -> dict[str, int]:
+    """The setting: a sole module needs no name."""
+    several = sum(c.kind == 0 for c in world.components) > 1
+    return {c.no: c.version_id for c in world.components if c.kind or several}
 
 
 def chance(seed: int) -> random.Random:

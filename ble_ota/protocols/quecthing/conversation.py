@@ -76,6 +76,10 @@ class Conversation:
         self.resent += min(end, self.sent) - start
         self.sent = max(self.sent, end)
 
+    def asked_in_vain(self, start: int) -> None:
+        """Count the packet from `start` alone as sent: the bytes before it went over an earlier link, not this one."""
+        self.resent, self.sent = self.sent - start, 0
+
     def progress(self, *, wait_s: float = 0.0) -> Progress:
         """How far it is; with `wait_s` the patience that the next word of the device may take."""
         return Progress(self.done, self.size, self.resent, self.learned, wait_s, self.product)

@@ -43,8 +43,10 @@ def carry_on(talk: Conversation, content: BlockReader, start: Start) -> Script[C
     try:
         end = yield from packets.send(start.packet, tries=1)
     except (CancelledByDeviceError, DeclinedByDeviceError, FailedByDeviceError):
+        talk.asked_in_vain(start.packet)
         return None  # it has ended the file by itself
     except (DeviceSilentError, MalformedError, PauseNeverEndedError) as error:
+        talk.asked_in_vain(start.packet)
         talk.question_lost = isinstance(error, DeviceSilentError)
         yield from talk.cancel()
         return None

@@ -58,17 +58,20 @@ KNOWN_WHOLE = (*ANSWERED, progress(9, 9, 4, learned=ECHO))
 CHECKING_AGAIN = progress(9, 9, 4, learned=ECHO, wait_s=COMPLETE_S)
 
 
-def from_the_start(by: int, *, again: int = 0, fact: str = "") -> list[Row]:
-    """The whole transfer, behind a first attempt that used `by` packet ids and sent `again` bytes twice.
+def from_the_start(by: int, *, again: int | None = None, fact: str = "") -> list[Row]:
+    """The whole transfer, behind a first attempt that used `by` packet ids.
 
-    Once the announcement is answered, `fact` is told of the product.
+    That sent all bytes once and `again` of them twice; left out, it was the packet that asks, alone and in vain. Once
+    the announcement is answered, `fact` is told of the product.
     """
     rows = renumbered((*WHOLE, SUCCESS), by=by, again=again)
     answered = next(n for n, (_, reply) in enumerate(rows) if isinstance(reply, Reply) and reply.value is not None)
-    return [
-        (replace(step, product=fact), reply) if isinstance(step, Progress) and n > answered else (step, reply)
-        for n, (step, reply) in enumerate(rows)
-    ]
+
+    def row(n: int, step: Progress) -> Progress:
+        step = replace(step, resent=len(CONTENT[5:])) if again is None else step
+        return replace(step, product=fact) if n > answered else step
+
+    return [(row(n, step) if isinstance(step, Progress) else step, reply) for n, (step, reply) in enumerate(rows)]
 
 
 # ------------------------------------------------------------------ the device still knows
@@ -182,12 +185,12 @@ def test_an_echo_where_next_was_learned_is_cancelled_and_sent_whole() -> None:
 
 def test_success_before_the_last_packet_is_cancelled_and_sent_whole() -> None:
     asks = (packet(1000, 3, b"456"), hears(control(6), within_s=PACKET_S))
-    rows = renumbered((*ACCEPTED,), by=2)
+    rows = renumbered((*ACCEPTED,), by=2, again=3)
     first = (NOTHING_YET, packet(1003, 0, CONTENT[:5]), hears(reached(1003, 0), within_s=PACKET_S))
     second = (NOTHING_YET, packet(1004, 5, CONTENT[5:]), hears(reached(1004, 5), within_s=PACKET_S))
-    # of 0..6 every byte has gone before: three over the earlier link, three to ask
-    one, two = progress(5, 9, 5, learned=ECHO), progress(9, 9, 6, learned=ECHO)
-    ends = (progress(9, 9, 6, learned=ECHO, wait_s=COMPLETE_S), SUCCESS)
+    # sent twice over this link: the three bytes of the packet that asks
+    one, two = progress(5, 9, 3, learned=ECHO), progress(9, 9, 3, learned=ECHO)
+    ends = (progress(9, 9, 3, learned=ECHO, wait_s=COMPLETE_S), SUCCESS)
     send(*asks, cancels(1001), *rows, *first, one, *second, two, *ends, hint=Hint(3, 3.0, "3 echo"))
 
 
@@ -209,7 +212,7 @@ def test_a_late_answer_to_the_packet_that_asked_is_passed_over() -> None:
 
 def test_a_pause_that_was_never_ended_does_not_outlive_the_cancel() -> None:
     declined = (hears(control(1), within_s=OFFER_S), heard())
-    again = renumbered((*ANNOUNCING, *declined), by=2)
+    again = renumbered((*ANNOUNCING, *declined), by=2, again=4)
     rows = (ASKS, *OUT_OF_PLACE["a pause without an end"], cancels(1001), *again)
     fails(BleOtaError, "declined", *rows, hint=LEFT_AT_5)
 
@@ -238,7 +241,7 @@ def test_a_hint_that_cannot_be_used_asks_nothing(hint: Hint) -> None:
 
 
 def test_what_was_carried_on_and_found_bad_is_sent_once_more_whole() -> None:
-    send(*KNOWN, CHECKING, *FAILURE, *from_the_start(1), hint=LEFT_AT_5)
+    send(*KNOWN, CHECKING, *FAILURE, *from_the_start(1, again=0), hint=LEFT_AT_5)
 
 
 def test_what_was_all_there_and_found_bad_is_sent_once_more_whole() -> None:

@@ -67,6 +67,12 @@ class Impostor:
         self._carrier = carrier
         carrier.advertise(advert.advertisement(self._world, self._device, HABITS))
 
+    def power_off(self) -> None:
+        """Go off the air; the link drops."""
+        if self._carrier is not None:
+            self._carrier.advertise(None)
+            self._carrier.disconnect()
+
     def connected(self) -> None:
         """Begin a link."""
         self._decoder.reset()

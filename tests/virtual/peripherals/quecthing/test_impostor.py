@@ -54,6 +54,12 @@ def test_it_advertises_what_the_device_does(tmp_path: Path) -> None:
     assert carrier.advertised == real.advertised
 
 
+def test_it_goes_off_the_air(tmp_path: Path) -> None:
+    impostor, carrier = met(tmp_path)
+    impostor.power_off()
+    assert carrier.advertised is None
+
+
 def test_any_login_is_taken(tmp_path: Path) -> None:
     impostor, carrier = met(tmp_path)
     assert said(impostor, carrier, 0x7032) == [(0x7033, 1000, bytes.fromhex("000b0010") + b"A" * 16)]
