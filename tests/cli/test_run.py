@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ble_ota.cli import output
 from ble_ota.cli.common import Common
 from ble_ota.cli.journal import Journal
+from ble_ota.cli.output import Kind
 from ble_ota.cli.render import Screen
 from ble_ota.cli.run import Run, as_line
 from ble_ota.errors import DeviceSilentError, StopAsked, StorageError
@@ -278,6 +280,16 @@ def test_events_go_to_the_log_and_progress_to_its_finest(caplog: pytest.LogCaptu
     it.emit(TransferStarted("MAIN", 10))
     it.emit(TransferProgress("MAIN", 5, 10, 1))
     assert [(r.levelname, r.message.count("transfer.")) for r in caplog.records] == [("INFO", 1), ("DEBUG", 1)]
+
+
+def test_a_reader_that_stalls_loses_progress_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = list[Kind]()
+    monkeypatch.setattr(output, "write", lambda _stream, _text, kind=Kind.LINE: kinds.append(kind))
+    it = run()
+    it.emit(TransferStarted("MAIN", 10))
+    kinds.clear()
+    it.emit(TransferProgress("MAIN", 10, 10, 1))
+    assert kinds == [Kind.PROGRESS, Kind.PROGRESS]  # for people, and for programs
 
 
 # ------------------------------------------------------------------ the sums of run.finished

@@ -114,8 +114,9 @@ async def test_a_signal_ends_the_wait_for_a_file_that_is_a_pipe(host: Host, word
     process = await started(host, *(word.format(fifo) for word in words))
     writes = await opened(fifo)
     process.send_signal(signal.SIGTERM)
-    assert (await ended(process))[0] == 143
+    code, _, err = await ended(process)
     os.close(writes)
+    assert (code, err.splitlines()[0]) == (143, "error: stopped")
 
 
 async def opened(fifo: Path) -> int:
