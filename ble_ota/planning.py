@@ -18,10 +18,10 @@ from ble_ota.model import (
     PlannedFile,
     UpToDate,
 )
+from ble_ota.proof import caveat
 
 MEGABYTE = 1_000_000  # bytes; as in the Developer Center's limit of 100 MB for a file
 PLAN_MAX_BYTES = 512 * MEGABYTE  # our choice: five files of the largest size, a package's most, and a little
-from ble_ota.proof import caveat
 
 
 @dataclass(frozen=True, slots=True)

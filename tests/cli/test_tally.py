@@ -64,6 +64,7 @@ BYTES: dict[str, tuple[tuple[Event, ...], tuple[int, int]]] = {
     "a link that came less far than one before": (
         (begins(), reaches(90), TransferResumed("A", 20, ""), reaches(60), TransferResumed("A", 50, ""), reaches(80)),
         (160, 70),
+    ),
     "a question in vain, and all of it again": (
         (begins(), reaches(40), begins(), reaches(0, 20), reaches(100, 20)),
         (160, 60),
