@@ -255,8 +255,10 @@ async def job():
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda n: n.name)
 async def test_a_signal_ends_a_process_whose_loop_is_blocked(number: signal.Signals) -> None:
-    async with program(RUN.format(work="time.sleep(60)")) as process:
-        await until(process, b"begun")
+    # a signal between the interpreter's look and its system call is heard after the call: say so from within it
+    work = "threading.Timer(0.2, say, ['asleep']).start(); time.sleep(60)"
+    async with program(RUN.format(work=work)) as process:
+        await until(process, b"asleep")
         process.send_signal(number)
         _, err = await process.communicate()
     assert process.returncode == NUMBERS[number]
