@@ -99,7 +99,7 @@ class Device(QuecThing):
     def __init__(self, world: World) -> None:
         super().__init__(world, world.devices[0])
         self.words: list[Word] = []
-        self.on_success: list[Callable[[], None]] = []
+        self.on_success: list[Callable[[], object]] = []
         """Called, once each, when the device next says "success"."""
 
     def frame(self, command: int, payload: bytes, packet_id: int) -> bytes:
