@@ -85,7 +85,7 @@ class Installer:
         return installed
 
     async def prove(self, sent: Unverified) -> Installed | None:
-        """Return the proof that what an earlier run began to send runs now; None where another version runs.
+        """Return the proof that what an earlier run began to send runs now; None where the version tells nothing of it.
 
         Raises:
             UnprovenError: The device tells the target version in a way that does not count.
@@ -96,12 +96,23 @@ class Installer:
         now = Versions(self.device.versions, self.device.proof, self.device.key_shown)
         if now.running(component) != component.target_version or sent.version_before == component.target_version:
             return None
+        if sent.version_before is None and not sent.rebooted:  # it may have run another image of this version all along
+            return None
         if not now.key_shown:
             now = await self.verifier.look(self.patience.reboot_s)
         if not proves(now, before, component):
             raise self.verifier.unproven(now, before, component)
         await self._record(DeviceVerified(component.no, component.target_version, now.proof))
         return Installed(component, sent.version_before, component.target_version, now.proof)
+
+    async def key_shown(self) -> bool:
+        """Return True if the device tells the same versions as before, and shows that it has its key.
+
+        Raises:
+            BleOtaError: It could not be asked.
+        """
+        now = await self.verifier.look(self.patience.reboot_s)
+        return now.key_shown and now.by_component == self.device.versions
 
     async def _record(self, event: Event) -> None:
         await (self.record or recording(self.emit))(event)

@@ -38,6 +38,8 @@ class Unverified:
     """As the device told it before that run sent anything."""
     proof_before: str
     """One of `PROOFS`: how the device told it."""
+    rebooted: bool = True
+    """Whether the device was seen to reboot once it had been sent whole."""
 
 
 def proves(now: Versions, before: Versions, component: Component) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal, TypeAlias
 
-from ble_ota.errors import CloudAnswerError, NotVerifiedError, RefusedByDeviceError, UnprovenError
+from ble_ota.errors import CloudAnswerError, KeyNotShownError, NotVerifiedError, RefusedByDeviceError, UnprovenError
 from ble_ota.events import PlanDecided, PlanShown, Record, Warned
 from ble_ota.model import (
     Approved,
@@ -40,6 +40,8 @@ Fetch: TypeAlias = Callable[[Component, PlannedFile], Awaitable[VerifiedImage]]
 Install: TypeAlias = Callable[[Component, Sequence[VerifiedImage]], Awaitable[Installed]]
 Prove: TypeAlias = Callable[[Unverified], Awaitable[Installed | None]]
 """Look whether what an earlier run began to send runs now; None where the device tells another version."""
+KeyShown: TypeAlias = Callable[[], Awaitable[bool]]
+"""Ask the device once more; whether it tells the same versions as before, and shows that it has its key."""
 
 
 async def update(
@@ -53,6 +55,7 @@ async def update(
     install: Install,
     record: Record,
     prove: Prove | None = None,
+    key_shown: KeyShown | None = None,
     unverified: Sequence[Unverified] = (),
 ) -> Outcome:
     """Bring one device up to date.
@@ -61,13 +64,16 @@ async def update(
     device is touched. Components are installed one after the other; the first failure stops.
 
     `unverified` is what an earlier run began to send, to a device that ran something else, and did not see running:
-    it is looked at first, by `prove`.
+    it is looked at first, by `prove`. That nothing is to be done is not believed of a peer without the device's key:
+    `key_shown` asks it to show that.
 
     Raises:
         BleOtaError: What could not be done; the doors say which.
     """
     proven = [done for sent in unverified if prove and (done := await _proven(sent, prove, report))]
     agreed = await _agreed(device, fetch_plan, decide, consent, record)
+    if isinstance(agreed, UpToDate) and caveat(device):
+        agreed = await _believed(agreed, device, key_shown)
     if not isinstance(agreed, Approved):
         return _without(agreed, proven, [u.component for u in unverified if not _told(device, u.component)])
     due = agreed.plan.components
@@ -75,6 +81,13 @@ async def update(
         await report(component, "confirmed")
     images = {c.no: [await fetch(c, f) for f in c.files] for c in due}
     return Done((*proven, *[await _one(c, images[c.no], install, report) for c in due]))
+
+
+async def _believed(outcome: UpToDate, device: DeviceInfo, key_shown: KeyShown | None) -> UpToDate:
+    """Return `outcome` if the peer shows that it has the device's key. Raises `KeyNotShownError`."""
+    if key_shown is None or not await key_shown():
+        raise KeyNotShownError(outcome.why)
+    return UpToDate(outcome.why.removesuffix(caveat(device)))
 
 
 def _told(device: DeviceInfo, component: Component) -> bool:

@@ -45,6 +45,7 @@ from ble_ota.proof import Unverified
 from ble_ota.protocols.quecthing import Options
 from ble_ota.update import Install, update
 from ble_ota.virtual.peripherals.quecthing import Habits, Impostor
+from ble_ota.virtual.peripherals.quecthing.impostor import Answer
 from ble_ota.virtual.world import World
 from tests.bench import WATCHFUL, Bench, bench, content, whole_plan
 
@@ -107,12 +108,16 @@ class Doors:
             install=self.install or install,
             record=recording(self.on.events.append),
             prove=installer.prove,
+            key_shown=installer.key_shown,
             unverified=self.unverified,
         )
 
 
 def doors(tmp_path: Path, habits: Habits | None = None) -> Doors:
-    on = bench(tmp_path, habits)
+    return doors_of(bench(tmp_path, habits))
+
+
+def doors_of(on: Bench) -> Doors:
     return Doors(on, whole_plan(on.world))
 
 
@@ -307,6 +312,19 @@ async def test_a_version_that_ran_before_the_earlier_run_proves_nothing_of_it(tm
     assert again.told == ["plan"]
 
 
+@pytest.mark.parametrize("rebooted", [True, False])
+async def test_where_nothing_is_known_of_before_only_a_reboot_that_was_seen_proves(
+    tmp_path: Path, rebooted: bool
+) -> None:
+    """Another image of the same version may have run before, and all along."""
+    through = doors(tmp_path)
+    assert isinstance(await through.run(), Done)
+    unknown = [replace(u, rebooted=rebooted) for u in left(through, before=None, proof="")]
+    again = Doors(through.on, through.plan, unverified=unknown)
+    assert isinstance(await again.run(), Done if rebooted else UpToDate)
+    assert again.told == (["succeeded MAIN", "plan"] if rebooted else ["plan"])
+
+
 async def test_a_weaker_proof_than_the_earlier_runs_is_unproven_and_not_nothing_to_do(tmp_path: Path) -> None:
     through = doors(tmp_path, Habits(answers_version=False, firmware_revision=True))
     assert isinstance(await through.run(), Done)
@@ -330,13 +348,28 @@ async def test_an_earlier_proof_needs_the_key_as_well(tmp_path: Path) -> None:
     assert rogue.told == []
 
 
-async def test_no_plan_is_said_to_rest_on_the_word_of_a_peer_without_the_key(tmp_path: Path) -> None:
-    """The Developer Center has none for a device that runs what it is to run, and believes what we tell it."""
+@pytest.mark.parametrize("answers", ["silent", "empty"])
+@pytest.mark.parametrize("plan", [True, False], ids=["a plan", "no plan"])
+async def test_nothing_to_do_is_not_believed_of_a_peer_without_the_key(
+    tmp_path: Path, plan: bool, answers: Answer
+) -> None:
+    """The Developer Center has no plan for a device that runs its target, and believes the version it is told."""
     on = bench(tmp_path)
-    assert isinstance(honest := await Doors(on, None).run(), UpToDate)
-    on.air.add(Impostor(on.world, on.world.devices[0], claims="1.1.0"))
-    assert isinstance(rogue := await Doors(on, None).run(), UpToDate)
-    assert rogue.why == f"{honest.why}, by the word of a peer that has not shown the device's key"
+    on.device.power_off()
+    on.air.add(Impostor(on.world, on.world.devices[0], claims="1.1.0", answers=answers))
+    through = Doors(on, whole_plan(on.world) if plan else None)
+    with pytest.raises((KeyNotShownError, MalformedError)):
+        await through.run()
+    assert through.told == ["plan"]
+
+
+@pytest.mark.parametrize("plan", [True, False], ids=["a plan", "no plan"])
+async def test_nothing_to_do_is_believed_once_the_key_is_shown(tmp_path: Path, plan: bool) -> None:
+    on = bench(tmp_path, Habits(answers_version=False, firmware_revision=True))
+    assert isinstance(await doors_of(on).run(), Done)
+    outcome = await Doors(on, whole_plan(on.world) if plan else None).run()
+    assert isinstance(outcome, UpToDate)
+    assert "key" not in outcome.why
 
 
 DECLINES_LATER = {"declined": Habits(declines=True), "another version": Habits(boots_old=True)}

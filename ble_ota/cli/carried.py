@@ -7,6 +7,7 @@ chain of them stands in the ledger.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ble_ota.cli.claims import device_locked
@@ -15,7 +16,7 @@ from ble_ota.cli.liveness import is_dead, lock_names
 from ble_ota.cli.run import Run
 from ble_ota.cli.wiring import places_of
 from ble_ota.events import Warned
-from ble_ota.ledger import Changes, Ledger, RunRow
+from ble_ota.ledger import Changes, Entry, Ledger, RunRow
 from ble_ota.model import Approved, Component, ComponentKind, Consent, FetchPlan, Plan
 from ble_ota.proof import Unverified
 from ble_ota.target import Target
@@ -24,7 +25,6 @@ CHAIN_MAX = 100  # our choice: runs that carry one another on, before one stops 
 
 OWN_PROOFS = ("device-information", "device")  # of `proof.PROOFS`: the device's own word
 OLD_PROOF = "device-information"  # of runs that did not keep which it was
-_WHOLE = ("transfer.done", "device.verified")
 
 LEFT_ALONE = "it is neither closed nor carried on"
 IN_RUN = ", in run "  # between who agreed and where, when that was in an earlier run
@@ -134,16 +134,23 @@ async def unverified(journal: Journal) -> list[Unverified]:
     found: list[Unverified] = []
     for row in journal.chain:
         events = await journal.ledger.events(row.id)
-        began = {e.body.get("component") for e in events if e.name in ("transfer.started", *_WHOLE)}
-        whole = {e.body.get("component") for e in events if e.name in _WHOLE}
+        began = {e.body.get("component") for e in events if e.name in ("transfer.started", "transfer.done")}
+        whole = {e.body.get("component") for e in events if e.name == "transfer.done"}
+        rebooted = {e.body.get("component") for e in events if _rebooted(e)}
         failed |= {r.component for r in await journal.ledger.reports_of(row.id) if r.outcome == "failed"}
         for sent in _sent(row):
             no, before = sent.component.no, sent.version_before
             due = (began if before is not None else whole) - failed - journal.left.keys()
             if no in due and before != sent.component.target_version:
                 journal.left[no] = row
-                found.append(sent)
+                found.append(replace(sent, rebooted=no in rebooted))
     return found
+
+
+def _rebooted(entry: Entry) -> bool:
+    """Return True if the device was seen to reboot into what it had been sent."""
+    seen = entry.name == "device.rebooting" and entry.body.get("evidence") == "disconnected"
+    return seen or entry.name == "device.verified"
 
 
 def _sent(row: RunRow) -> list[Unverified]:

@@ -139,6 +139,7 @@ async def bring_file(task: Task) -> Outcome:
             install=installer.install,
             record=run.record,
             prove=installer.prove,
+            key_shown=installer.key_shown,
             unverified=await unverified(journal),
         )
 

@@ -125,6 +125,7 @@ async def bring_up_to_date(task: Task, wanted: Wanted) -> Outcome:
             install=installer.install,
             record=run.record,
             prove=installer.prove,
+            key_shown=installer.key_shown,
             unverified=await unverified(journal),
         )
 

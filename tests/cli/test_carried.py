@@ -136,7 +136,7 @@ def part(no: str = "A", **other: Any) -> Component:
 
 
 def plan(*parts: Component, id: str = "7", running: Mapping[str, str] | None = None) -> Plan:  # noqa: A002
-    device = DeviceInfo("AA", "", "p", "d", running or {"A": "1", "B": "1"})
+    device = DeviceInfo("AA", "", "p", "d", running or {"A": "1", "B": "1", "C": "1"})
     return Plan(
         device, FetchPlan(id, "p", "d", parts), tuple(c for c in parts if device.running(c) != c.target_version)
     )
@@ -150,6 +150,7 @@ async def run_of(
     carries_on: str = "",
     sent: Sequence[str] = (),
     began: Sequence[str] = (),
+    rebooted: Sequence[str] = (),
     proof: str | None = "device",
     verdict: str = "ERROR",
 ) -> RunRow:
@@ -176,8 +177,9 @@ async def run_of(
     known |= {"plan": {"components": parts}, "fingerprint": agreed.fetched.fingerprint}
     known |= {"versions_before": agreed.device.versions}
     await ledger.begin(Started(id, "update", "", {}, {}, "bleak", "eu", "ada@here", 1, "1"))
-    steps = [*(("transfer.started", c) for c in began), *(("transfer.done", c) for c in sent)]
-    await ledger.write(id, [Entry(n, 1.0, name, {"component": c}) for n, (name, c) in enumerate(steps)], known)
+    names = ("transfer.started", began), ("transfer.done", sent), ("device.rebooting", rebooted)
+    steps = [(name, {"component": c, "evidence": "disconnected"}) for name, all_ in names for c in all_]
+    await ledger.write(id, [Entry(n, 1.0, name, body) for n, (name, body) in enumerate(steps)], known)
     await ledger.finish(id, [], Ending(verdict, "", 1))
     row = await ledger.run(id)
     assert row is not None
@@ -277,9 +279,11 @@ async def test_what_a_run_only_began_to_send_is_unproven_too(ledger: Ledger) -> 
 async def test_where_the_device_did_not_tell_what_ran_before_the_whole_must_have_been_sent(
     ledger: Ledger, proof: str
 ) -> None:
-    row = await run_of(ledger, "run-1", plan(part(), part("B")), began=["A", "B"], sent=["B"], proof=proof)
+    both = plan(part(), part("B"), part("C"))
+    row = await run_of(ledger, "run-1", both, began=["A", "B", "C"], sent=["B", "C"], rebooted=["C"], proof=proof)
     made, _ = await journal(ledger, row)
-    assert [(u.component.no, u.version_before, u.proof_before) for u in await unverified(made)] == [("B", None, "")]
+    left = [(u.component.no, u.version_before, u.proof_before, u.rebooted) for u in await unverified(made)]
+    assert left == [("B", None, "", False), ("C", None, "", True)]
 
 
 async def test_a_run_of_an_older_version_is_proven_by_any_word_of_the_device(ledger: Ledger) -> None:

@@ -57,6 +57,7 @@ TROUBLED = (
     Habits(settle_s=0.5, boot_s=1.0, moves_version_id=30),
     Habits(settle_s=0.5, boot_s=1.0, fail_at_end=True),
 )
+AFTER_SUCCESS_S = (0.0, 0.3, 1.0, 3.0)
 ANSWERS: tuple[Answer, ...] = ("silent", "empty", "clear", "garbled")
 CLOUD = (
     Faults(status=500, times=4),
@@ -207,7 +208,7 @@ class Story:
         if self.chance.random() < 0.3:
             act()
         else:
-            later = partial(asyncio.get_running_loop().call_later, self.chance.choice((0.0, 0.3, 1.0, 3.0)), act)
+            later = partial(asyncio.get_running_loop().call_later, self.chance.choice(AFTER_SUCCESS_S), act)
             self.factory.device.on_success.append(later)
 
     async def _pass(self, for_s: float) -> None:
@@ -369,6 +370,7 @@ class Story:
         factory = self.factory
         factory.fates, factory.cuts_power_in, factory.adapter_back_s = [], 0, 0.0
         factory.device.on_success.clear()
+        await self._pass(AFTER_SUCCESS_S[-1])  # what is to happen already happens before
         factory.center.faults, factory.air.out_of_range = Faults(), False
         factory.relieve()
         factory.behave(QUICK)

@@ -30,15 +30,22 @@ def identify(session: Session) -> Script[Versions]:
         LinkError, AttRefusedError: As the link's.
     """
     answer = yield from ask_info(session)
-    ids = session.options.version_ids
+    ids = _named(session.options.version_ids)
     told = {no: _version(answer[at]) for no, at in ids.items() if at in answer}
     texts = dict(_texts(answer))
     if told:
         return Versions(told, "device", session.trusted, texts)
     if session.revision is not None:
         value = yield from read(session.revision.handle)
-        return Versions({"": _version(value.rstrip(b"\0"))}, "device-information", session.trusted, texts)
+        module = next((no for no, at in ids.items() if at == session.options.version_ids.get("")), "")
+        return Versions({module: _version(value.rstrip(b"\0"))}, "device-information", session.trusted, texts)
     return Versions(key_shown=session.trusted, texts=texts)
+
+
+def _named(ids: Mapping[str, int]) -> Mapping[str, int]:
+    """Return `ids` without the unnamed one where a component has its id: one version stands for one component."""
+    named = {no: at for no, at in ids.items() if no}
+    return named if ids.get("") in named.values() else ids
 
 
 def ask_info(session: Session) -> Script[Mapping[int, Value]]:

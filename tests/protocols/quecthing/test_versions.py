@@ -49,6 +49,26 @@ def test_a_device_without_the_answer_is_asked_for_its_revision(row: Row) -> None
     assert (found.by_component, found.proof) == ({"": "1.0.0"}, "device-information")
 
 
+@pytest.mark.parametrize(
+    ("ids", "by_component"),
+    [
+        pytest.param({"": 12, "MCU": 13}, {"": "1.0.0"}, id="one module"),
+        pytest.param({"": 12, "MAIN": 12, "AUX": 13}, {"MAIN": "1.0.0"}, id="two modules"),
+        pytest.param({"fw": 1}, {"": "1.0.0"}, id="no id of the module"),
+    ],
+)
+def test_the_revision_is_the_version_of_one_component(ids: dict[str, int], by_component: dict[str, str]) -> None:
+    """A plan that names the other module alone must not take it for that one's."""
+    options = Options(version_ids=ids)
+    read = (REVISION_READ, Reply(b"1.0.0", 0.0))
+    assert identified(silence(INFO_S), read, revision=True, options=options).by_component == by_component
+
+
+def test_a_version_with_a_name_is_not_told_without_one_too() -> None:
+    options = Options(version_ids={"": 12, "MAIN": 12, "AUX": 13})
+    assert identified(answered({12: b"1.0.0"}), options=options).by_component == {"MAIN": "1.0.0"}
+
+
 def test_an_empty_answer_is_passed_over_where_an_encrypted_one_is_due() -> None:
     talk = session(key=KEY, iv=RANDOM)
     rows = (INFO_ASKED, hears(told(0x7041, 1000), within_s=INFO_S, after_s=1.0), silence(INFO_S - 1.0))
