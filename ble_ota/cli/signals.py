@@ -92,7 +92,10 @@ def _waking(loop: AbstractEventLoop | None) -> Generator[None, None, None]:
         try:
             yield
         finally:
-            signal.set_wakeup_fd(earlier)
+            try:
+                signal.set_wakeup_fd(earlier)
+            except (OSError, ValueError):  # of another run of this process, which has ended meanwhile
+                signal.set_wakeup_fd(-1)
             loop.remove_reader(reads)
 
 

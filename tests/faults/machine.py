@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -272,7 +273,8 @@ class Factory:
 
     def start(self) -> Process:
         """Begin another one; it is told the device's address."""
-        process = Process(f"{len(self.processes):012x}", clock())
+        # of this worker alone: a run that lives holds a lock of the whole machine
+        process = Process(f"{os.getpid() % 0x1000000:06x}{len(self.processes):06x}", clock())
         self.processes.append(process)
 
         async def work() -> int:

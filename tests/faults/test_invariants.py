@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,8 @@ class Story:
             row, chain = ledger.rows[run], ledger.chain(run)
             for no, digest in _digests(row).items():
                 in_effect = [r for r in chain if (r, no) in sent and _digests(ledger.rows[r]).get(no) == digest]
-                once = [r for r in in_effect if ledger.rows[r].fingerprint == row.fingerprint]
+                alike = takewhile(lambda r: ledger.rows[r].fingerprint == row.fingerprint, chain)  # noqa: B023
+                once = [r for r in alike if r in in_effect]  # another plan in between was agreed to anew
                 assert len(once) <= 1, f"{chain} confirm one plan more than once"
                 if any(e.name == "transfer.started" and e.body["component"] == no for e in events):
                     assert in_effect, f"{run} sends what nobody confirmed"
@@ -267,7 +269,7 @@ class Story:
                     ledger, report.run, agreed, report.created_at_s
                 )
             elif report.outcome == "succeeded":
-                assert self.factory.published[_digest(agreed)] in self.factory.ran
+                assert self.lied or self.factory.published[_digest(agreed)] in self.factory.ran
 
     def _one_writer(self, ledger: Told) -> None:
         """5: of all processes alive one at most has claimed the device; per file and adapter: see the cache's tests."""
@@ -320,6 +322,8 @@ class Story:
             sent, verified = (_last(events, name, no) for name in ("transfer.started", "device.verified"))
             assert sent < verified
             assert any(e.name == "link.connected" for e in events[sent:verified])
+            if self.lied and not any(e.name == "transfer.done" for e in events[sent:verified]):
+                continue  # a run that began to send died, and the device told the target after that
             assert (no, process.then[no]) == self.factory.published[_digest(component)]
             assert process.then[no].version == component["target_version"]
 
@@ -368,9 +372,10 @@ class Story:
         for process in self.alive:
             await self.factory.done(process)
         factory = self.factory
-        factory.fates, factory.cuts_power_in, factory.adapter_back_s = [], 0, 0.0
+        factory.fates, factory.cuts_power_in = [], 0
         factory.device.on_success.clear()
         await self._pass(AFTER_SUCCESS_S[-1])  # what is to happen already happens before
+        factory.adapter_back_s = 0.0
         factory.center.faults, factory.air.out_of_range = Faults(), False
         factory.relieve()
         factory.behave(QUICK)
