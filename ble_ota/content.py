@@ -116,7 +116,7 @@ class Content:
     summary: Summary
     read: ReadAt = field(repr=False, compare=False)
     name: str = "the firmware file"
-    """What it is called in a sentence."""
+    """Its name in a sentence."""
 
     @classmethod
     def of(cls, content: bytes) -> Self:

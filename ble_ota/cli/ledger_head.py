@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class KeptHead:
-    """What the vault says of a ledger."""
+    """The vault's entry about a ledger."""
 
     where: str = ""
     """The vault in words, or "" where it could not be asked."""

@@ -54,7 +54,7 @@ def main(load: Callable[[], Callable[[], object]]) -> NoReturn:
 
 
 def hurry(code: int) -> None:
-    """End the process with `code` in `END_S` seconds, whatever still hangs by then. The command has said its last."""
+    """End the process with `code` in `END_S` seconds, also if a thread or a link still hangs. The verdict is told."""
     global _decided
     if not _in_charge:
         return

@@ -27,7 +27,7 @@ async def resolve(common: Common, settings: Settings, run: str, outcome: Reporte
     """Run `ble-ota reports resolve`; exit 11 when the user says no.
 
     Raises:
-        UsageError: There is no such run, it cannot be settled, or there is nobody to ask.
+        UsageError: There is no such run, it cannot be settled, or this command may not ask.
         DeviceBusyError: Another run is at work on the device.
     """
     async with await Ledger.open(place_of(settings)) as ledger:
@@ -123,7 +123,7 @@ def _states(row: RunRow) -> list[tuple[object, object]]:
 
 def _agreed(common: Common, row: RunRow, words: Sequence[Report]) -> bool:
     if not common.may_ask:
-        msg = "a word about a run cannot be taken back, and there is nobody to ask"
+        msg = "a word about a run cannot be taken back, and this command may not ask"
         raise UsageError(msg, hint="Pass `--yes` to settle it without being asked")
     common.tell(f"run {row.id} of {device_text(row)} could not see whether its device runs the new firmware")
     targets = {c["no"]: c["target_version"] for c in row.plan.get("components", ())}

@@ -162,7 +162,7 @@ class Ear:
 
 
 async def _ended(scanner: BleakScanner) -> None:
-    """End a scan, also one that was given up while it started: it may have begun, and would go on for nobody."""
+    """End a scan, also one that was given up while it started: it may have begun, and would disturb connects."""
     with suppress(BleOtaError):
         await call(scanner.stop(), "ending a scan", within_s=STOP_S)
 

@@ -1,4 +1,4 @@
-"""What a QuecThing device runs: 0x7040 and 0x7041, known by name only, or the firmware revision of Device Information.
+"""The versions of a QuecThing device, by 0x7040 and 0x7041 (known by name only) or by Device Information.
 
 ::
 
