@@ -9,14 +9,13 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ble_ota.cli import output, process
-from tests.cli.desk import started
 from tests.cli.pipes import gone, stalled
 
 WAIT_S = 30.0
@@ -289,17 +288,28 @@ async def test_a_signal_while_the_program_is_still_imported_ends_it_without_a_tr
     assert (child.returncode, out, err) == (NUMBERS[number], b"", b"")
 
 
-async def test_ctrl_c_at_any_moment_of_the_start_shows_no_traceback() -> None:
-    """From the first import of ours on; what Python does before that is its own."""
-    for delay_s in (0.15, 0.25, 0.4):
-        child = await started("--version", stdin=DEVNULL)
-        await asyncio.sleep(delay_s)
-        if child.returncode is None:
-            with suppress(ProcessLookupError):
-                child.send_signal(signal.SIGINT)
-        _, err = await child.communicate()
-        assert child.returncode in (0, 130)
-        assert b"Traceback" not in err
+INTERRUPTED_AT = """
+import os, signal, sys
+from ble_ota.cli import main
+names = []
+def interrupt(event, arguments):
+    if event == "import" and (names or arguments[0] == "ble_ota.cli.app"):
+        names.append(arguments[0])
+        if len(names) == {number}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(interrupt)
+sys.argv = ["ble-ota", "--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2, 30, 100, 200])
+async def test_ctrl_c_at_any_import_of_the_command_line_shows_no_traceback(number: int) -> None:
+    program = INTERRUPTED_AT.format(number=number)
+    child = await create_subprocess_exec(sys.executable, "-c", program, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    async with asyncio.timeout(WAIT_S):
+        out, err = await child.communicate()
+    assert (child.returncode, out, err) == (130, b"", b"")
 
 
 async def test_a_bug_before_the_command_is_a_traceback_and_exit_1() -> None:
