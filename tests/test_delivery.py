@@ -286,3 +286,13 @@ async def test_nobody_keeps_marks() -> None:
     nobody = NoMarks()
     nobody.keep(Mark("MAIN", 0, "", 1, ""))
     assert await nobody.last("MAIN", 0, "") is None
+
+
+async def test_a_file_that_the_device_has_ended_is_not_carried_on() -> None:
+    marks = Drawer()
+    on = delivery(marks=marks)
+    on.start()
+    on.progress(0, Progress(800, 1000, learned="20"))
+    assert on.hint(0) is not None
+    on.refused()
+    assert (on.hint(0), marks.marks[-1].offset, marks.marks[-1].learned) == (None, 0, "")

@@ -685,3 +685,12 @@ async def test_a_stumble_once_the_device_has_it_all_is_no_verdict(tmp_path: Path
     on = bench(tmp_path, Habits(reboots_without_ack=True))
     installer = replace(await on.installer(ONE_LINK), radio=Refuses(on.air))
     assert (await installer.install(planned(on.world), images(on.world))).version == "1.1.0"
+
+
+async def test_nothing_to_do_needs_the_versions_of_before_from_the_peer_that_shows_the_key(tmp_path: Path) -> None:
+    """Another peer may have told them."""
+    on = bench(tmp_path, Habits(answers_version=False, firmware_revision=True))
+    installer = await on.installer(ONE_LINK)
+    assert await installer.key_shown()
+    installer.device = replace(installer.device, versions={"": "1.1.0"})
+    assert not await installer.key_shown()

@@ -175,6 +175,15 @@ async def test_a_look_says_what_runs_and_lets_go(tmp_path: Path) -> None:
     assert again == Versions({"": "1.0.0"}, "device", texts={12: "1.0.0"})
 
 
+async def test_only_a_look_that_verifies_asks_for_the_key_by_an_announcement(tmp_path: Path) -> None:
+    """An announcement ends the file that the device may still know: not before a transfer."""
+    on = bench(tmp_path, Habits(answers_version=False, firmware_revision=True))
+    target = await on.target()
+    for purpose, announced in (("identify", 0), ("verify", 1)):
+        seen = await look(target, on.radio, on.secret, emit=on.events.append, purpose=purpose)
+        assert (seen.key_shown, on.device.stats.announced) == (bool(announced), announced)
+
+
 async def test_what_is_shown_of_a_device_has_no_control_characters() -> None:
     driver = DRIVERS[0]
     advert = Advert("C0:00:00:00:00:01", "QUEC_BLE_\x1b[31m", -40)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,11 @@ class Doors:
     changes: list[FetchPlan | None] = field(default_factory=list[FetchPlan | None])
     """What the plan becomes, one after each time that it is agreed to."""
     unverified: Sequence[Unverified] = ()
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Versions that the Developer Center fills in."""
     install: Install | None = None
+    key_shown: bool = True
+    """Whether there is a door that has the device show its key."""
     confirmation_fails: bool = False
     image_is_bad: bool = False
 
@@ -93,13 +97,15 @@ class Doors:
 
     async def run(self) -> Outcome:
         installer = await self.on.installer(Patience(links=1))
+        versions = {**self.versions, **installer.device.versions}
+        filled_in = frozenset(self.versions.keys() - installer.device.versions.keys())
 
         async def install(component: Component, images: Sequence[VerifiedImage]) -> Installed:
             self.told.append(f"installing {component.no}")
             return await installer.install(component, images)
 
         return await update(
-            installer.device,
+            replace(installer.device, versions=versions, filled_in=filled_in),
             fetch_plan=self.fetch_plan,
             decide=partial(decide, policy=WATCHFUL, now_s=0),
             consent=self.consent,
@@ -108,7 +114,7 @@ class Doors:
             install=self.install or install,
             record=recording(self.on.events.append),
             prove=installer.prove,
-            key_shown=installer.key_shown,
+            key_shown=installer.key_shown if self.key_shown else None,
             unverified=self.unverified,
         )
 
@@ -348,6 +354,20 @@ async def test_an_earlier_proof_needs_the_key_as_well(tmp_path: Path) -> None:
     assert rogue.told == []
 
 
+UNTOLD = {"by the device": {}, "but by the Developer Center": {"": "1.1.0"}}
+
+
+@pytest.mark.parametrize("told", UNTOLD)
+async def test_nothing_to_do_is_unproven_where_the_device_does_not_tell_what_was_sent_to_it(
+    tmp_path: Path, told: str
+) -> None:
+    through = doors(tmp_path, Habits(answers_version=False))
+    through.unverified, through.plan, through.versions = left(through, before=None, proof=""), None, UNTOLD[told]
+    with pytest.raises(UnprovenError, match="an earlier run sent MAIN, and the device does not tell what it runs"):
+        await through.run()
+    assert through.told == ["plan"]
+
+
 @pytest.mark.parametrize("answers", ["silent", "empty"])
 @pytest.mark.parametrize("plan", [True, False], ids=["a plan", "no plan"])
 async def test_nothing_to_do_is_not_believed_of_a_peer_without_the_key(
@@ -370,6 +390,13 @@ async def test_nothing_to_do_is_believed_once_the_key_is_shown(tmp_path: Path, p
     outcome = await Doors(on, whole_plan(on.world) if plan else None).run()
     assert isinstance(outcome, UpToDate)
     assert "key" not in outcome.why
+
+
+async def test_nothing_to_do_is_not_believed_where_the_device_cannot_be_asked_for_its_key(tmp_path: Path) -> None:
+    on = bench(tmp_path, Habits(answers_version=False, firmware_revision=True))
+    assert isinstance(await doors_of(on).run(), Done)
+    with pytest.raises(KeyNotShownError):
+        await Doors(on, None, key_shown=False).run()
 
 
 DECLINES_LATER = {"declined": Habits(declines=True), "another version": Habits(boots_old=True)}

@@ -9,6 +9,7 @@ from ble_ota.errors import (
     AttRefusedError,
     BleOtaError,
     CancelledByDeviceError,
+    KeyNotShownError,
     LinkLostError,
     MalformedError,
     PauseNeverEndedError,
@@ -18,9 +19,10 @@ from ble_ota.protocols.quecthing import conversation, frame
 from ble_ota.protocols.quecthing.conversation import PAUSE_GRACE_S, PAUSED_MAX_S, Conversation
 from ble_ota.protocols.quecthing.frame import Frame
 from ble_ota.protocols.quecthing.packets import COMPLETE_S, PACKET_S
+from ble_ota.protocols.quecthing.session import Options
 from ble_ota.protocols.quecthing.transfer import OFFER_S
 from ble_ota.script import Progress, Write
-from tests.protocols.conversation import Row
+from tests.protocols.conversation import Row, play
 from tests.protocols.quecthing.ladder import (
     ANNOUNCING,
     ECHO,
@@ -205,3 +207,12 @@ def test_the_watcher_is_told_the_patience_of_each_phase() -> None:
     granted = [step.wait_s for step, _ in WHOLE if isinstance(step, Progress)]
     assert granted == [OFFER_S, 0, 0, 0, COMPLETE_S]
     assert LAST[-1][0] != WHOLE[-1][0]
+
+
+@pytest.mark.parametrize("action", [1, 5, 7], ids=["declines", "cancels", "fails"])
+def test_a_refusal_of_a_peer_that_has_not_shown_the_key_is_not_believed(action: int) -> None:
+    """The transfer is in clear, so its frames show nothing."""
+    clear = session(key=bytes(16), iv=bytes(16), options=Options(encrypt_transfer=False))
+    talk = Conversation(clear, (), 9)
+    with pytest.raises(KeyNotShownError, match="has not shown that it has the key"):
+        play(talk.next(within_s=1), hears(control(action), within_s=1), heard())

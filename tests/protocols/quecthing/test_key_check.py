@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from ble_ota.errors import MalformedError
-from ble_ota.protocols.quecthing import Options, Session
+from ble_ota.protocols.quecthing import Options, Session, frame
 from ble_ota.protocols.quecthing.frame import Frame
 from ble_ota.protocols.quecthing.key_check import ask_for_key, show_key
 from ble_ota.protocols.quecthing.ttlv import Field
 from ble_ota.protocols.quecthing.versions import INFO_S
-from ble_ota.script import Await, Reply, Script, Step, Write
+from ble_ota.script import Await, Notified, Reply, Script, Step, Write
 from ble_ota.target import talking
 from ble_ota.virtual.peripherals.quecthing import Habits, Impostor
 from ble_ota.virtual.peripherals.quecthing.impostor import Answer
 from tests.bench import Bench, bench
 from tests.protocols.conversation import Row, play
-from tests.protocols.quecthing.words import hears, session, silence, writes
+from tests.protocols.quecthing.words import HANDLE, hears, session, silence, writes
 
 KEY, IV = bytes(range(16)), b"A" * 16
 
@@ -108,3 +108,12 @@ def test_a_device_that_does_not_answer_is_told_to_forget_it() -> None:
 
     assert not answer(silent(show_key(session(key=KEY, iv=IV))))
     assert [type(s) for s in steps] == [Write, Await, Write]
+
+
+def test_an_answer_that_cannot_be_decrypted_is_an_error() -> None:
+    script = show_key(session(key=KEY, iv=IV))
+    assert isinstance(next(script), Write)
+    assert isinstance(script.send(Reply(None, 0.0)), Await)
+    garbled = frame.encode(Frame(2000, 0x7023, b"x" * 16))
+    with pytest.raises(MalformedError, match="cannot be decrypted"):
+        script.send(Reply(Notified(HANDLE, garbled), 0.0))
