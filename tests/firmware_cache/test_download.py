@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import threading
 from hashlib import md5, sha256
@@ -303,12 +304,24 @@ async def test_silence_is_tried_again(cache: FirmwareCache, origin: Origin) -> N
 
 
 async def test_a_disk_that_hangs_does_not_keep_a_cancelled_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is its error, when it answers at last, one that nothing has asked for."""
     monkeypatch.setattr(download, "HUNG_S", 0.05)
-    gate = threading.Event()
-    task = asyncio.ensure_future(download.to_the_end(gate.wait))
+    gate, complaints = threading.Event(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+
+    def work() -> None:
+        gate.wait()
+        raise OSError
+
+    task = asyncio.ensure_future(download.to_the_end(work))
     await asyncio.sleep(0.05)
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=10)
-    gate.set()
     assert done == {task}
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    gate.set()
+    await asyncio.wait(left)
+    del left
+    gc.collect()
+    assert complaints == []
     assert task.cancelled()
