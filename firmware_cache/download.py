@@ -138,3 +138,10 @@ async def to_the_end(work: Callable[[], T]) -> T:
         while not task.done() and loop.time() < until:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task], timeout=until - loop.time())
+        if not task.done():
+            task.add_done_callback(_heard_out)
+
+
+def _heard_out(task: asyncio.Future[T]) -> None:
+    if not task.cancelled():
+        task.exception()  # or the loop would complain that it was not asked for
